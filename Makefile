@@ -1,0 +1,46 @@
+# Two commands: make run, make test. Each sets up what it needs in .venv.
+#   make run ARGS="--rtc tcp:18080:interface=127.0.0.1"
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: run demo test check bench format clean
+
+run: $(VENV)/run
+	exec $(BIN)/twistd -n --pidfile= gortc $(ARGS)
+
+demo: $(VENV)/run
+	$(BIN)/python -m gortc.client.demo $(ARGS)
+
+test: $(VENV)/dev
+	$(BIN)/pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python tests/coverage_floor.py
+
+check: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/run
+	$(BIN)/python bench/run.py $(ARGS)
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache
+
+# A virtual environment; Debian has venv in a package of its own.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || { apt-get update && apt-get install -y python3-venv && $(PYTHON) -m venv $(VENV); }
+
+# compat: the plain kind of editable install, which leaves twisted/plugins where Twisted looks for it.
+$(VENV)/run: setup.cfg | $(BIN)/python
+	$(BIN)/pip install -q --disable-pip-version-check -e . --config-settings editable_mode=compat
+	touch $@
+
+$(VENV)/dev: setup.cfg | $(BIN)/python
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[test,check]' --config-settings editable_mode=compat
+	touch $@ $(VENV)/run

@@ -1,0 +1,30 @@
+"""gortc: a telecom application server. What a service author needs is here; the rest is free to change."""
+
+from gortc.jsip.message import Request, Response
+from gortc.jsip.session import Session
+from gortc.jsip.timers import Times
+from gortc.service.call import Call, service
+from gortc.service.interfaces import IServiceInstance, IServiceLogic
+from gortc.service.leg import Leg, LegFailed
+from gortc.service.registry import Context, Use
+from gortc.service.task import START, Task
+from gortc.settings import Settings
+
+__version__ = "0.1.0"
+__all__ = [
+    "START",
+    "Call",
+    "Context",
+    "IServiceInstance",
+    "IServiceLogic",
+    "Leg",
+    "LegFailed",
+    "Request",
+    "Response",
+    "Session",
+    "Settings",
+    "Task",
+    "Times",
+    "Use",
+    "service",
+]

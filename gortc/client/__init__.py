@@ -1,0 +1,1 @@
+"""A user agent: the other end of the wire, for tests, tools and Python users."""

@@ -1,0 +1,117 @@
+"""Dispatch: which service instance a message is for. docs/jsip.md section 6.
+
+A session that has an owner goes to it; a new one gets an owner here, by the `type` and `relid` of its first Router
+URI, or an answer that says why not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from gortc.jsip.message import Request, Response, response
+from gortc.jsip.methods import TERM
+from gortc.jsip.uri import URI, BadURI, parse
+from gortc.service.task import START, Task
+
+if TYPE_CHECKING:
+    from gortc.jsip.sessions import Sessions
+    from gortc.service.registry import Context, Registry
+
+DEFAULT = "default"
+
+
+class Dispatcher:
+    """The storey between the stack and the service logic. `services` are the loaded ones, by name."""
+
+    below: Sessions
+
+    def __init__(self, services: Registry, realm: str, domains: frozenset[str], by_host: bool) -> None:
+        self.services = services
+        self.minted: dict[str, Task] = {}
+        self.chosen: dict[tuple[str, str], Task] = {}
+        self._realm = realm
+        self._domains = domains
+        self._by_host = by_host
+
+    def receive(self, message: Request | Response) -> None:
+        """Take a message up to its owner; the first of a session finds it one."""
+        owner = message.session.owner
+        if owner is not None:
+            owner.receive(message)
+        elif type(message) is Request and message.method != TERM:
+            self._select(message)
+
+    def start(self, context: Context, details: dict[str, object]) -> Task:
+        """An instance of a service without an incoming session."""
+        task = Task(self, context)
+        task.begin(Request({"Type": START, **details}, START, 0, local=True))
+        return task
+
+    def mint(self, task: Task) -> str:
+        """A relid for `task` alone, valid whatever the service that a Router names."""
+        relid = f"rel_{self._realm}_{uuid4().hex}"
+        task.keep_relid(self.minted, relid)
+        return relid
+
+    def relate(self, task: Task, key: str) -> None:
+        """A relid of the service's choice. Raises KeyError where another instance has it."""
+        row = (task.context.name, key)
+        if row in self.chosen:
+            raise KeyError(key)
+        task.keep_relid(self.chosen, row)
+
+    def _select(self, request: Request) -> None:
+        """Section 6, step by step."""
+        try:
+            router = self._take_router(request)
+        except BadURI as bad:  # step 3
+            return self._refuse(request, 400, f"Router: {bad}")
+        name = router and router.params.get("type")
+        relid = router and router.params.get("relid")
+        if relid and relid.startswith(f"rel_{self._realm}_"):  # step 6: minted ones, whatever the type
+            task = self.minted.get(relid)
+            if task is None:
+                return self._refuse(request, 404, "the instance of this relid is gone")
+            return self._enter(task, request)
+        name = name or self._name_by_host(request, router) or DEFAULT  # step 4
+        context = self.services.get(name)
+        if context is None:  # step 5
+            return self._refuse(request, 404, f"no service is loaded as {name[:80]!r}")
+        task = self.chosen.get((name, relid)) if relid else None
+        if task is not None:
+            return self._enter(task, request)
+        task = Task(self, context)
+        if relid:
+            task.relation = relid
+            task.keep_relid(self.chosen, (name, relid))
+        task.join(request.session)
+        task.begin(request)
+
+    def _enter(self, task: Task, request: Request) -> None:
+        task.join(request.session)
+        task.receive(request)
+
+    def _take_router(self, request: Request) -> URI | None:
+        """The first Router URI; taken off (step 7) where it selects a service or names this node."""
+        text = request.headers.get("Router")
+        if text is None:
+            return None
+        first, comma, rest = text.partition(",")
+        router = parse(first.strip())
+        names_us = router.user is None and router.host in self._domains
+        if names_us or "type" in router.params or "relid" in router.params:
+            if comma:
+                request.headers["Router"] = rest.strip()
+            else:
+                del request.headers["Router"]
+        return router
+
+    def _name_by_host(self, request: Request, router: URI | None) -> str | None:
+        if not self._by_host:
+            return None
+        label = (router or parse(request.headers["Request-URI"])).host.partition(".")[0]
+        return label if self.services.get(label) is not None else None
+
+    def _refuse(self, request: Request, code: int, reason: str) -> None:
+        request.session.send(response(request, code, {"Reason": reason}))

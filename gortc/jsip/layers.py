@@ -1,0 +1,64 @@
+"""What a storey of the stack knows of its neighbours: a channel below, an owner and dispatch above."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from gortc.jsip.message import Request, Response
+    from gortc.jsip.session import Session
+
+
+class Channel(Protocol):
+    """One peer, or the place where messages to an unreachable one go."""
+
+    name: str
+    sessions: dict[str, Session]
+    """The session table of this peer: DialogueID -> session. A DialogueID means something on its channel only."""
+
+    def send(self, data: bytes) -> int:
+        """Send one message's text. Returns 0, or the code that says why it can't be delivered."""
+
+    def garbage(self) -> None:
+        """Note a bad message; too many close the connection."""
+
+    def release(self) -> None:
+        """Its last session has gone."""
+
+
+class Owner(Protocol):
+    """Whoever a session belongs to: a task."""
+
+    def receive(self, message: Request | Response) -> None:
+        """Take one message or event of a session."""
+
+
+class Dispatch(Protocol):
+    """The storey above the stack."""
+
+    def receive(self, message: Request | Response) -> None:
+        """Take a message of a session to the session's owner; find one for a new session."""
+
+
+class Journal:
+    """What the stack says of itself: counts by reason, and a line where something is dropped.
+
+    The node gives the two callables; both must not raise.
+    """
+
+    def __init__(
+        self,
+        line: Callable[[str, str, str], None] = lambda reason, channel, detail: None,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`line(reason, channel, detail)` logs, rate-limited; `failed()` logs the exception being handled."""
+        self.counts: Counter[str] = Counter()
+        self.failed = failed
+        self._line = line
+
+    def note(self, reason: str, channel: str, detail: object) -> None:
+        """Count `reason` and log it."""
+        self.counts[reason] += 1
+        self._line(reason, channel, str(detail))

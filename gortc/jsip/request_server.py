@@ -1,0 +1,60 @@
+"""A received request but INVITE, ACK and CANCEL, until we have answered it. docs/jsip.md section 3."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from gortc.jsip.message import Response
+from gortc.jsip.transaction import EXPIRED, FAILURE, PROVISIONAL, SUCCESS, TRYING, Table, Transaction
+
+UNANSWERED = "unanswered"
+PROCEEDING = "proceeding"
+DONE = "done"
+
+
+class RequestServer(Transaction):
+    """Waits for the service's answer, and answers 408 where none comes in time."""
+
+    __slots__ = ()
+
+    def begin(self) -> None:
+        """It has just been received."""
+        self.wait(self.layer.unanswered)
+
+    def proceed(self, response: Response) -> None:
+        """Any provisional response gives the service more time, once."""
+        self.wait(self.layer.provisional)
+        self.layer.below.send(response)
+
+    def progress(self, response: Response) -> None:
+        """A further provisional response."""
+        self.layer.below.send(response)
+
+    def finish(self, response: Response) -> None:
+        """One final response, and it is over: the channel is reliable, so nothing lingers."""
+        self.close()
+        self.layer.below.send(response)
+        self.session.finished(self)
+
+    def give_up(self, _: Any) -> None:
+        """The service did not answer in time: 408."""
+        self.answer(408)
+
+    START = UNANSWERED
+    TABLE: ClassVar[Table] = {
+        UNANSWERED: {
+            TRYING: (PROCEEDING, proceed),
+            PROVISIONAL: (PROCEEDING, proceed),
+            SUCCESS: (DONE, finish),
+            FAILURE: (DONE, finish),
+            EXPIRED: (UNANSWERED, give_up),
+        },
+        PROCEEDING: {
+            TRYING: (PROCEEDING, progress),
+            PROVISIONAL: (PROCEEDING, progress),
+            SUCCESS: (DONE, finish),
+            FAILURE: (DONE, finish),
+            EXPIRED: (PROCEEDING, give_up),
+        },
+        DONE: {},
+    }

@@ -1,0 +1,51 @@
+"""A session of one transaction. docs/jsip.md section 3, last rows."""
+
+from __future__ import annotations
+
+from gortc.jsip.message import Request, Response
+from gortc.jsip.methods import ACK, BYE, CANCEL, STARTERS
+from gortc.jsip.session import Session
+from gortc.jsip.transaction import Transaction
+
+
+class RequestSession(Session):
+    """A session of one transaction: MESSAGE, SUBSCRIBE, REGISTER, OPTIONS, NOTIFY outside an INVITE dialogue."""
+
+    __slots__ = ()
+
+    def receive(self, request: Request) -> None:
+        """The first request goes up; it is the only one."""
+        if len(self.transactions) == 1:
+            self.deliver(request)
+        elif request.method in STARTERS:
+            self.transactions[-request.cseq].answer(491, Reason="this session is one transaction, which is still open")
+        else:
+            self.transactions[-request.cseq].answer(481)
+
+    def progress(self, transaction: Transaction, response: Response) -> None:
+        """A provisional response goes up."""
+        self.deliver(response)
+
+    def answered(self, transaction: Transaction, response: Response) -> None:
+        """The final response goes up, and the session ends."""
+        self.deliver(response)
+        self.end()
+
+    def finished(self, transaction: Transaction) -> None:
+        """The session ends with its transaction; refusing a further one leaves the first one open."""
+        if not self.transactions:
+            self.end()
+
+    def send_request(self, request: Request) -> None:
+        """The first request goes out; nothing else may follow in this session."""
+        if request.cseq == 1 and self.outgoing:
+            self.layer.below.send_request(request)
+        elif request.method in (ACK, BYE, CANCEL):
+            self.layer.journal.note("no INVITE session", self.channel.name, request)
+        else:
+            self.refuse_own(request, 481)
+
+    def abandon(self, code: int, reason: str) -> None:
+        """The peer's request gets `code`; ours is no longer waited for."""
+        self.answer_open(code, reason)
+        self.end()

@@ -1,0 +1,149 @@
+"""A session: what a DialogueID stands for on its channel. docs/jsip.md sections 3 and 4.
+
+There are two kinds, `InviteSession` and `RequestSession`; this is what they share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gortc.jsip.layers import Channel, Owner
+from gortc.jsip.message import Headers, Request, Response, response
+from gortc.jsip.methods import ACK, CANCEL
+from gortc.jsip.transaction import FAILURE, Transaction
+
+if TYPE_CHECKING:
+    from gortc.jsip.sessions import Sessions
+
+
+class Session:
+    """What both kinds of session share.
+
+    `outgoing` tells whether we opened it; `uri`, `caller` and `callee` are the first request's Request-URI, From and
+    To. `owner` is the task it belongs to. `invited` is the CSeq of the peer's latest INVITE, `unacked` that of ours
+    whose 2xx awaits the service's ACK; 0 for none.
+    """
+
+    __slots__ = (
+        "callee", "caller", "channel", "cseq", "dialogue_id", "invited", "layer", "outgoing", "over", "owner",
+        "transactions", "unacked", "uri",
+    )  # fmt: skip
+
+    def __init__(self, layer: Sessions, channel: Channel, headers: Mapping[str, Any], outgoing: bool) -> None:
+        self.layer = layer
+        self.channel = channel
+        self.dialogue_id: str = headers["DialogueID"]
+        self.uri: str = headers["Request-URI"]
+        self.caller: str = headers["From"]
+        self.callee: str = headers["To"]
+        self.outgoing = outgoing
+        self.owner: Owner | None = None
+        self.transactions: dict[int, Transaction] = {}
+        self.cseq = 0
+        self.invited = 0
+        self.unacked = 0
+        self.over = False
+        channel.sessions[self.dialogue_id] = self
+        layer.count += 1
+
+    # up
+
+    def receive(self, request: Request) -> None:
+        """Take a received request, which has its transaction."""
+        raise NotImplementedError
+
+    def progress(self, transaction: Transaction, response: Response) -> None:
+        """A provisional response to a request of ours, INVITE apart."""
+        raise NotImplementedError
+
+    def answered(self, transaction: Transaction, response: Response) -> None:
+        """The final response to a request of ours, INVITE apart."""
+        raise NotImplementedError
+
+    def finished(self, transaction: Transaction) -> None:
+        """We have given the final response to a request of the peer's."""
+        raise NotImplementedError
+
+    def deliver(self, message: Request | Response) -> None:
+        """Hand a message to the storey above, unless the session is over."""
+        if not self.over:
+            self.layer.above.receive(message)
+
+    # down
+
+    def send(self, message: Request | Response) -> None:
+        """Take a message of the service for this session.
+
+        What may not be sent now is dropped and logged, or comes back as a local response (section 4's last rows).
+        """
+        if type(message) is Response:
+            self.layer.below.send_response(message)
+        else:
+            assert type(message) is Request
+            self.send_request(message)
+
+    def send_request(self, request: Request) -> None:
+        """Send a request of the service."""
+        raise NotImplementedError
+
+    def make(self, method: str, headers: Mapping[str, Any] | None = None, body: Any = None) -> Request:
+        """A new request of this session, under a CSeq of its own unless it is an ACK."""
+        self.cseq += 1
+        made: Headers = {
+            "Type": method,
+            "Request-URI": self.uri,
+            "From": self.caller,
+            "To": self.callee,
+            "DialogueID": self.dialogue_id,
+            "CSeq": self.cseq,
+        }
+        if headers:
+            made.update(headers)
+        if body is not None:
+            made["Body"] = body
+        request = Request(made, method, self.cseq)
+        request.session = self
+        return request
+
+    def related(self, method: str, invite: Request, headers: Mapping[str, Any] | None = None) -> Request:
+        """An ACK or a CANCEL that means `invite`."""
+        request = self.make(method, {"RelatedID": invite.cseq, **(headers or {})})
+        request.related = invite
+        return request
+
+    def ack(self, invite: Request) -> None:
+        """Send the stack's own ACK for `invite`."""
+        self.layer.below.send_request(self.related(ACK, invite))
+
+    def cancel(self, invite: Request) -> None:
+        """Send CANCEL for `invite`."""
+        self.layer.below.send_request(self.related(CANCEL, invite))
+
+    def refuse_own(self, request: Request, code: int) -> None:
+        """Answer a request of the service that may not be sent: a local response, after its call has returned."""
+        self.layer.own_refused.start(response(request, code, local=True))
+
+    def abandon(self, code: int, reason: str) -> None:
+        """The owner has gone: leave the peer with a proper end. Open requests of it get `code`."""
+        raise NotImplementedError
+
+    def answer_open(self, code: int, reason: str | None = None) -> None:
+        """Answer each open request of the peer with `code`."""
+        headers = {"Reason": reason} if reason else {}
+        for key in [key for key in self.transactions if key < 0]:
+            transaction = self.transactions.get(key)
+            if transaction is not None and FAILURE in transaction.TABLE[transaction.state]:
+                transaction.answer(code, **headers)
+
+    def end(self) -> None:
+        """The session is over, whatever the reason: local 487 to each open request of ours, then TERM, once."""
+        if self.over:
+            return
+        self.answer_open(487)
+        for transaction in list(self.transactions.values()):
+            transaction.close()
+            if transaction.awaited:
+                self.deliver(transaction.local(487))
+        if not self.over:  # else a service's reaction to the 487 has ended it
+            self.layer.close(self)

@@ -1,0 +1,107 @@
+"""The storey of sessions. docs/jsip.md sections 3 and 4.
+
+It opens a session for a received first request or for one of the service's, and answers what belongs to none. Each
+channel keeps the table of its sessions, DialogueID -> session, and a session knows its owner: one look-up takes a
+message from its frame to its service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from gortc.jsip.invite_session import InviteSession
+from gortc.jsip.layers import Channel, Dispatch, Journal, Owner
+from gortc.jsip.message import Headers, Request, Response, term
+from gortc.jsip.methods import ACK, INVITE, STARTERS
+from gortc.jsip.request_session import RequestSession
+from gortc.jsip.session import Session
+from gortc.jsip.timers import TimerQueue, Timers, Times
+from gortc.jsip.uri import BadURI, parse
+
+if TYPE_CHECKING:
+    from gortc.jsip.syntax import Syntax
+    from gortc.jsip.transactions import Transactions
+
+Route = Callable[[str], Channel]
+
+
+class Sessions:
+    """The storey between transactions and dispatch."""
+
+    above: Dispatch
+    below: Transactions
+
+    def __init__(
+        self, timers: Timers, times: Times, journal: Journal, syntax: Syntax, route: Route, realm: str
+    ) -> None:
+        """`route(uri)` finds the channel for a first request, which may be one that delivers nothing."""
+        self.timers = timers
+        self.times = times
+        self.journal = journal
+        self.route = route
+        self.realm = realm
+        self.count = 0
+        self.opened = 0
+        self.own_refused: TimerQueue[Response] = timers.queue(0, give_back)
+        self._syntax = syntax
+
+    # up
+
+    def open(self, channel: Channel, request: Request) -> Session | None:
+        """A session for a received request that belongs to none; None where it may not start one."""
+        method = request.method
+        if method not in STARTERS:
+            if method == ACK:
+                self.journal.note("stray ACK", channel.name, request)
+            else:
+                self._syntax.answer(channel, request, 481)
+            return None
+        headers = request.headers
+        if headers.get("Max-Forwards") == 0:  # RFC 3261 section 16.3 step 3
+            self._syntax.answer(channel, request, 483)
+            return None
+        try:
+            parse(headers["Request-URI"])
+        except BadURI as bad:
+            self._syntax.answer(channel, request, 400, Reason=f"Request-URI: {bad}")
+            return None
+        self.opened += 1
+        kind = InviteSession if method == INVITE else RequestSession
+        return kind(self, channel, headers, outgoing=False)
+
+    # down
+
+    def create(self, owner: Owner, method: str, uri: str, caller: str, callee: str, headers: Headers) -> Request:
+        """The first request of a new session to `uri`, not sent yet. Its `session` belongs to `owner`.
+
+        It goes to the first `Router` URI of `headers`, else to `uri`. Raises BadURI.
+        """
+        router = headers.get("Router")
+        channel = self.route(router.split(",", 1)[0].strip() if router else uri)
+        first = {
+            "Request-URI": uri, "From": caller, "To": callee, "DialogueID": f"dlg_{self.realm}_{uuid4().hex}",
+        }  # fmt: skip
+        kind = InviteSession if method == INVITE else RequestSession
+        session = kind(self, channel, first, outgoing=True)
+        session.owner = owner
+        self.opened += 1
+        return session.make(method, headers)
+
+    def close(self, session: Session) -> None:
+        """`session` is over: drop its row, tell its owner."""
+        session.over = True
+        self.count -= 1
+        channel = session.channel
+        del channel.sessions[session.dialogue_id]
+        if not channel.sessions:
+            channel.release()
+        self.above.receive(term(session))
+
+
+def give_back(refused: Response) -> None:
+    """Tell the service that its request was not sent."""
+    owner = refused.session.owner
+    if owner is not None:
+        owner.receive(refused)

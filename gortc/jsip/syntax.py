@@ -1,0 +1,163 @@
+"""Syntax: between a channel's text frames and messages. docs/jsip.md section 2.
+
+A bad request whose From, To, DialogueID and CSeq can be read is answered 400 (405 for an unknown Type) with what is
+wrong in `Reason`; ACKs, responses and anything less readable are dropped. Nothing a peer sends raises out of here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from gortc.jsip.layers import Channel, Journal
+from gortc.jsip.message import Headers, Message, Request, Response, answer_headers
+from gortc.jsip.methods import ACK, ALLOW, CANCEL, METHODS
+
+if TYPE_CHECKING:
+    from gortc.jsip.transactions import Transactions
+
+CSEQ_MAX = 2**53 - 1  # what every JSON reader can hold as an integer (RFC 8259 section 6)
+DEPTH_MAX = 100
+"""How deep arrays and objects of a message may be nested; what is deeper could be read but not written again."""
+
+Trace = Callable[[str, str, Headers], None]
+
+
+class BadMessage(ValueError):
+    """What is wrong with a message, and the code that answers it."""
+
+    def __init__(self, reason: str, code: int = 400) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Syntax:
+    """The lowest storey. `trace(direction, channel, headers)`, where set, is given each message."""
+
+    above: Transactions
+
+    def __init__(self, journal: Journal, trace: Trace | None = None) -> None:
+        self.journal = journal
+        self.trace = trace
+
+    def receive(self, channel: Channel, data: bytes) -> None:
+        """Take one text frame of `channel` (its UTF-8 was checked)."""
+        try:
+            try:
+                headers = orjson.loads(data)
+            except orjson.JSONDecodeError as error:
+                return self._drop(channel, f"not JSON: {error}")
+            if type(headers) is not dict:
+                return self._drop(channel, "not a JSON object")
+            try:
+                if data.count(b"[") + data.count(b"{") > DEPTH_MAX and depth(headers) > DEPTH_MAX:
+                    raise BadMessage(f"nested deeper than {DEPTH_MAX} levels")
+                message = read(headers)
+            except BadMessage as bad:
+                return self._refuse(channel, headers, bad)
+            if self.trace is not None:
+                self.trace("<", channel.name, headers)
+            self.above.receive(channel, message)
+        except Exception:  # a defect of ours; the peer's next message, and every other peer, must not suffer
+            self.journal.counts["stack failure"] += 1
+            self.journal.failed()
+
+    def send(self, message: Message) -> None:
+        """Write `message` to its session's channel; what can't be delivered comes back as `undelivered`."""
+        channel = message.session.channel
+        code = channel.send(message.data or orjson.dumps(message.headers))
+        if code == 0:
+            if self.trace is not None:
+                self.trace(">", channel.name, message.headers)
+        elif type(message) is Request and message.method != ACK:
+            self.above.undelivered(message, code)
+        else:
+            self.journal.note("undeliverable", channel.name, message)
+
+    def answer(self, channel: Channel, request: Request, code: int, **headers: Any) -> None:
+        """Answer a request that no session stands behind, and keep nothing of it."""
+        self._write(channel, answer_headers(request.headers, code) | headers)
+
+    def _write(self, channel: Channel, headers: Headers) -> None:
+        if channel.send(orjson.dumps(headers)) == 0 and self.trace is not None:
+            self.trace(">", channel.name, headers)
+
+    def _refuse(self, channel: Channel, headers: Headers, bad: BadMessage) -> None:
+        if headers.get("Type") in ("RESPONSE", ACK) or not answerable(headers):
+            return self._drop(channel, str(bad))
+        self.journal.note("bad request", channel.name, bad)
+        answer = answer_headers(headers, bad.code) | {"Reason": str(bad)}
+        if bad.code == 405:
+            answer["Allow"] = ALLOW  # RFC 3261 section 8.2.1: a 405 MUST list the methods that are supported
+        self._write(channel, answer)
+        channel.garbage()
+
+    def _drop(self, channel: Channel, reason: str) -> None:
+        self.journal.note("bad message", channel.name, reason)
+        channel.garbage()
+
+
+def read(headers: Headers) -> Message:
+    """The message that these headers make.
+
+    Numbers such as `1.0` become integers in `headers`. Raises BadMessage with the first thing that is wrong.
+    """
+    kind = headers.get("Type")
+    for name in ("From", "To", "DialogueID"):
+        value = headers.get(name)
+        if type(value) is not str or not value:
+            raise BadMessage(f"{name} must be a string, not empty")
+    cseq = headers.get("CSeq")
+    if type(cseq) is not int or not 0 < cseq <= CSEQ_MAX:
+        cseq = integer(headers, "CSeq", 1, CSEQ_MAX)
+    if kind == "RESPONSE":
+        code = headers.get("Code")
+        if type(code) is not int or not 99 < code < 700:
+            code = integer(headers, "Code", 100, 699)
+        return Response(headers, code, cseq)
+    if type(kind) is not str:
+        raise BadMessage("Type must be a string")
+    if kind not in METHODS:
+        raise BadMessage(f"Type {kind[:40]!r} is not known", 405)
+    if type(headers.get("Request-URI")) is not str:
+        raise BadMessage("Request-URI must be a string")
+    if "Router" in headers and type(headers["Router"]) is not str:
+        raise BadMessage("Router must be a string")
+    if "Expire" in headers:
+        integer(headers, "Expire", 0, CSEQ_MAX)
+    if "Max-Forwards" in headers:
+        integer(headers, "Max-Forwards", 0, CSEQ_MAX)
+    if "RelatedID" in headers and kind in (ACK, CANCEL):
+        integer(headers, "RelatedID", 1, CSEQ_MAX)
+    return Request(headers, kind, cseq)
+
+
+def integer(headers: Headers, name: str, least: int, most: int) -> int:
+    """The integer under `name`, also where it was written as `1.0`. Raises BadMessage where it is none."""
+    value = headers.get(name)
+    if type(value) is float and value.is_integer():
+        value = headers[name] = int(value)
+    if type(value) is not int or not least <= value <= most:
+        raise BadMessage(f"{name} must be an integer from {least} to {most}")
+    return value
+
+
+def answerable(headers: Headers) -> bool:
+    """Whether a response to these headers could be written: From, To, DialogueID and CSeq can be read."""
+    try:
+        integer(headers, "CSeq", 1, CSEQ_MAX)
+    except BadMessage:
+        return False
+    return all(type(headers.get(name)) is str and headers[name] for name in ("From", "To", "DialogueID"))
+
+
+def depth(value: Any) -> int:
+    """How deep `value` is nested: 0 for a plain one. One level at a time, so that no depth overflows the stack."""
+    levels = 0
+    level = [value]
+    while level := [item for item in level if type(item) in (dict, list)]:
+        levels += 1
+        level = [inner for item in level for inner in (item.values() if type(item) is dict else item)]
+    return levels

@@ -1,0 +1,159 @@
+"""Timers of the stack: docs/jsip.md section 5.
+
+Nearly all times of the stack are constants, so they need no heap: items that wait equally long expire in the order in
+which they were started. A `TimerQueue` is that order, one dict, and keeps one call of the clock for its first item.
+Starting and stopping are a dict insert and a delete, and a stopped timer leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, Protocol, TypeVar
+
+from attrs import field, frozen
+from attrs.validators import ge, gt
+
+
+class Call(Protocol):
+    """What a clock returns for a call to come."""
+
+    def cancel(self) -> None:
+        """Take the call back."""
+
+
+class Clock(Protocol):
+    """The part of Twisted's IReactorTime that the stack needs; `twisted.internet.task.Clock` has it too."""
+
+    def seconds(self) -> float:
+        """The time now, in seconds."""
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: Any) -> Call:  # noqa: N802
+        """Call after `delay` seconds."""
+
+
+@frozen
+class Times:
+    """Every time of the stack, in seconds, with its default (docs/jsip.md section 5)."""
+
+    transaction: float = field(default=5.0, validator=gt(0))
+    """A request but INVITE, until its first response."""
+    provisional: float = field(default=60.0, validator=gt(0))
+    """The same after a provisional response."""
+    invite: float = field(default=60.0, validator=gt(0))
+    """An INVITE until its final response; each 1xx but 100 starts it again."""
+    invite_max: float = field(default=600.0, validator=gt(0))
+    """An INVITE until its final response, in all."""
+    cancel: float = field(default=32.0, validator=gt(0))
+    """A cancelled INVITE, until its final response (RFC 3261 section 9.1: 64*T1)."""
+    ack: float = field(default=32.0, validator=gt(0))
+    """A 2xx to an INVITE, until its ACK (RFC 3261 section 13.3.1.4: 64*T1)."""
+    error_ack: float = field(default=5.0, validator=gt(0))
+    """A 3xx..6xx to an INVITE, until its ACK."""
+    session: int = field(default=600, validator=ge(1))
+    """`Expire` of an INVITE that names none, and of our own."""
+    session_min: int = field(default=10, validator=ge(1))
+    """The least `Expire` taken; less gets 423 with `Min-Expire`."""
+    session_max: int = field(default=86400, validator=ge(1))
+    """The most `Expire` taken; more is taken as this."""
+    session_margin: float = field(default=5.0, validator=ge(0))
+    """How long after `Expire` a session without refresh is hung up."""
+    ping: float = field(default=15.0, validator=gt(0))
+    """Between two pings of a connection."""
+    dead: float = field(default=40.0, validator=gt(0))
+    """A connection from which nothing arrived for so long is dropped."""
+
+
+Item = TypeVar("Item", bound=Hashable)
+
+
+class TimerQueue(Generic[Item]):
+    """Items that each wait `seconds` and are then given to `fire`. Made by `Timers.queue`."""
+
+    __slots__ = ("_call", "_due", "_timers", "fire", "seconds")
+
+    def __init__(self, timers: Timers, seconds: float, fire: Callable[[Item], object]) -> None:
+        self.seconds = seconds
+        self.fire = fire
+        self._timers = timers
+        self._due: dict[Item, float] = {}  # in the order of starting, which is the order of expiry
+        self._call: Call | None = None
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def start(self, item: Item) -> None:
+        """Let `item` wait, from now on; where it waits already, from now on again."""
+        due = self._due
+        if item in due:
+            del due[item]
+        due[item] = self._timers.clock.seconds() + self.seconds
+        if self._call is None:
+            self._call = self._timers.clock.callLater(self.seconds, self._tick)
+
+    def stop(self, item: Item) -> None:
+        """`item` waits no longer; nothing happens where it did not."""
+        if self._due.pop(item, None) is not None and not self._due:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self._timers.forget(self)
+
+    def _tick(self) -> None:
+        self._call = None
+        now = self._timers.clock.seconds()
+        expired = []
+        for item, due in self._due.items():
+            if due > now:
+                break
+            expired.append(item)
+        for item in expired:
+            if self._due.pop(item, None) is None:  # stopped by one that fired before it in this very tick
+                continue
+            try:
+                self.fire(item)
+            except Exception:  # one item's failure must not stop the others' time
+                self._timers.failed()
+        if self._call is None and self._due:
+            first = next(iter(self._due.values()))
+            self._call = self._timers.clock.callLater(max(0.0, first - now), self._tick)
+        elif not self._due:
+            self._rest()
+
+
+class Timers:
+    """All timer queues of a node: `queue` for the constants, `start` for times that a message names."""
+
+    def __init__(self, clock: Clock, failed: Callable[[], None]) -> None:
+        """`failed` is called in the handler of an exception that a `fire` raised; it logs."""
+        self.clock = clock
+        self.failed = failed
+        self._constant: list[TimerQueue[Any]] = []
+        self._named: dict[tuple[float, Callable[[Any], object]], TimerQueue[Any]] = {}
+
+    def __len__(self) -> int:
+        """How many items wait."""
+        return sum(map(len, self._constant)) + sum(map(len, self._named.values()))
+
+    def queue(self, seconds: float, fire: Callable[[Item], object]) -> TimerQueue[Item]:
+        """A queue for a constant time, kept for good."""
+        made = TimerQueue(self, seconds, fire)
+        self._constant.append(made)
+        return made
+
+    def start(self, seconds: float, fire: Callable[[Item], object], item: Item) -> TimerQueue[Item]:
+        """Let `item` wait `seconds` in a queue that goes when its last item has gone."""
+        key = (seconds, fire)
+        queue = self._named.get(key)
+        if queue is None:
+            queue = self._named[key] = TimerQueue(self, seconds, fire)
+        queue.start(item)
+        return queue
+
+    def forget(self, queue: TimerQueue[Any]) -> None:
+        """Drop an empty queue of a named time, so that peers who name many times leave nothing behind."""
+        key = (queue.seconds, queue.fire)
+        if self._named.get(key) is queue:
+            del self._named[key]

@@ -1,0 +1,97 @@
+"""What the four transaction machines share. docs/jsip.md section 3.
+
+Each is a table, `TABLE[state][event] = (next state, action)`: new state before the action, delivery upward last. A
+pair that the table does not list meets one door, `Transactions.unexpected`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gortc.jsip.message import Request, Response, response
+from gortc.jsip.methods import BYE, CANCEL
+from gortc.jsip.timers import TimerQueue
+
+if TYPE_CHECKING:
+    from gortc.jsip.session import Session
+    from gortc.jsip.transactions import Transactions
+
+# What happens to a transaction. Responses are classified first (`classify`), looked up after.
+TRYING = "100"
+PROVISIONAL = "1xx"
+SUCCESS = "2xx"
+FAILURE = "3xx-6xx"
+ACKED = "ACK"
+CANCELLED = "CANCEL"
+EXPIRED = "expired"
+
+Action = Callable[[Any, Any], None]
+Table = dict[str, dict[str, tuple[str, Action]]]
+
+
+def classify(code: int) -> str:
+    """The event that a response with `code` is."""
+    if code >= 300:
+        return FAILURE
+    if code >= 200:
+        return SUCCESS
+    return PROVISIONAL if code > 100 else TRYING
+
+
+class Transaction:
+    """One request, its session, a state, a running timer, and the code where the request can't be delivered."""
+
+    __slots__ = ("key", "layer", "refusal", "request", "session", "state", "timer")
+
+    TABLE: ClassVar[Table]
+    START: ClassVar[str]
+
+    def __init__(self, layer: Transactions, request: Request, key: int) -> None:
+        self.layer = layer
+        self.request = request
+        self.session: Session = request.session
+        self.key = key
+        self.state = self.START
+        self.timer: TimerQueue[Transaction] | None = None
+        self.refusal = 0
+
+    def begin(self) -> None:
+        """Start the first timer."""
+        raise NotImplementedError
+
+    def step(self, event: str, message: Any = None) -> None:
+        """Take one event: new state first, then the action."""
+        cell = self.TABLE[self.state].get(event)
+        if cell is None:
+            self.layer.unexpected(self, event, message)
+        else:
+            self.state, action = cell
+            action(self, message)
+
+    def wait(self, queue: TimerQueue[Transaction]) -> None:
+        """Expire after the time of `queue`, and no longer after another one's."""
+        if self.timer is not None:
+            self.timer.stop(self)
+        self.timer = queue
+        queue.start(self)
+
+    def close(self) -> None:
+        """Leave no timer and no row behind."""
+        if self.timer is not None:
+            self.timer.stop(self)
+            self.timer = None
+        self.session.transactions.pop(self.key, None)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the service waits for the response: a request that it sent, but BYE and CANCEL."""
+        return self.key > 0 and not self.request.local and self.request.method not in (BYE, CANCEL)
+
+    def answer(self, code: int, **headers: Any) -> None:
+        """Let the stack answer the (received) request with a final response."""
+        self.step(classify(code), response(self.request, code, headers))
+
+    def local(self, code: int) -> Response:
+        """A response to the (sent) request that no peer sent."""
+        return response(self.request, code, local=True)

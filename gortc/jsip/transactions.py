@@ -1,0 +1,143 @@
+"""Transactions: a request and its responses. docs/jsip.md section 3.
+
+The layer finds the session and the transaction that a message belongs to, or makes them; the four machines
+(request_client, request_server, invite_client, invite_server) do the rest. A session keeps its transactions in one
+dict: those of our requests under their CSeq, those of the peer's under minus theirs, since both sides number on their
+own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gortc.jsip.invite_client import InviteClient
+from gortc.jsip.invite_server import InviteServer
+from gortc.jsip.layers import Channel, Journal
+from gortc.jsip.message import Message, Request, Response
+from gortc.jsip.methods import ACK, CANCEL, INVITE
+from gortc.jsip.request_client import RequestClient
+from gortc.jsip.request_server import RequestServer
+from gortc.jsip.timers import Timers, Times
+from gortc.jsip.transaction import ACKED, CANCELLED, EXPIRED, FAILURE, Transaction, classify
+
+if TYPE_CHECKING:
+    from gortc.jsip.session import Session
+    from gortc.jsip.sessions import Sessions
+    from gortc.jsip.syntax import Syntax
+
+
+class Transactions:
+    """The storey between syntax and sessions."""
+
+    above: Sessions
+    below: Syntax
+
+    def __init__(self, timers: Timers, times: Times, journal: Journal) -> None:
+        self.journal = journal
+        self.unanswered = timers.queue(times.transaction, expire)
+        self.provisional = timers.queue(times.provisional, expire)
+        self.ringing = timers.queue(times.invite, expire)
+        self.ringing_in_all = timers.queue(times.invite_max, expire)
+        self.cancelling = timers.queue(times.cancel, expire)
+        self.unacked = timers.queue(times.ack, expire)
+        self.error_unacked = timers.queue(times.error_ack, expire)
+        self._undelivered = timers.queue(0, give_back)  # not at once: the sender is still in its call
+
+    # up
+
+    def receive(self, channel: Channel, message: Message) -> None:
+        """Take a message of `channel` to its transaction and session."""
+        session = channel.sessions.get(message.headers["DialogueID"])
+        if type(message) is Response:
+            self._receive_response(channel, session, message)
+            return
+        assert type(message) is Request
+        method = message.method
+        if session is None:
+            session = self.above.open(channel, message)
+            if session is None:  # answered, or dropped
+                return
+        message.session = session
+        if method in (ACK, CANCEL):
+            self._receive_related(session, message)
+            return
+        key = -message.cseq
+        live = session.transactions.get(key)
+        if live is None:
+            make = InviteServer if method == INVITE else RequestServer
+            session.transactions[key] = transaction = make(self, message, key)
+            transaction.begin()
+            session.receive(message)
+        elif live.request.method != method:
+            self.below.answer(channel, message, 400, Reason=f"CSeq {message.cseq} is a live {live.request.method}'s")
+        else:  # the same request again while it lives is not given to the service twice
+            self.journal.note("repeated request", channel.name, message)
+
+    def _receive_response(self, channel: Channel, session: Session | None, message: Response) -> None:
+        transaction = session and session.transactions.get(message.cseq)
+        if not session or not transaction:
+            self.journal.note("stray response", channel.name, message)
+            return
+        message.session = session
+        message.request = transaction.request
+        transaction.step(classify(message.code), message)
+
+    def _receive_related(self, session: Session, message: Request) -> None:
+        """An ACK or a CANCEL: `RelatedID` names the INVITE meant; absent, the open one of that side."""
+        related = message.headers.get("RelatedID") or session.invited
+        transaction = session.transactions.get(-related)
+        invite = transaction if type(transaction) is InviteServer else None
+        if message.method == CANCEL:
+            if invite is not None:
+                self.below.answer(session.channel, message, 200)
+                message.related = invite.request
+                invite.step(CANCELLED, message)
+            else:  # an INVITE that is done for good is no longer open to a CANCEL, which has no effect
+                known = related != 0 and related == session.invited
+                self.below.answer(session.channel, message, 200 if known else 481)
+        elif invite is not None:
+            message.related = invite.request
+            invite.step(ACKED, message)
+        else:
+            self.journal.note("stray ACK", session.channel.name, message)
+
+    def undelivered(self, request: Request, code: int) -> None:
+        """`request` could not be delivered: the one way in which a local 480, 503 or 404 is made."""
+        transaction = request.session.transactions.get(request.cseq)
+        if transaction is not None:
+            transaction.refusal = code
+            transaction.wait(self._undelivered)
+
+    # down
+
+    def send_request(self, request: Request) -> None:
+        """Send `request` in a new transaction (an ACK has none)."""
+        method = request.method
+        if method != ACK:
+            make = InviteClient if method == INVITE else RequestClient
+            transaction = make(self, request, request.cseq)
+            request.session.transactions[request.cseq] = transaction
+            transaction.begin()
+        self.below.send(request)
+
+    def send_response(self, message: Response) -> None:
+        """Send a response of the service; one to no open request is dropped."""
+        transaction = message.session.transactions.get(-message.cseq)
+        if transaction is None or transaction.request is not message.request:
+            self.journal.note("late response", message.session.channel.name, message)
+        else:
+            transaction.step(classify(message.code), message)
+
+    def unexpected(self, transaction: Transaction, event: str, message: Any) -> None:
+        """The one door for what the tables do not list: dropped, counted, logged."""
+        self.journal.note(f"unexpected {event}", transaction.session.channel.name, message or transaction.request)
+
+
+def expire(transaction: Transaction) -> None:
+    """The time of `transaction` is up."""
+    transaction.step(EXPIRED)
+
+
+def give_back(transaction: Transaction) -> None:
+    """Tell the sender of a request that could not be delivered."""
+    transaction.step(FAILURE, transaction.local(transaction.refusal))

@@ -1,0 +1,75 @@
+"""A node: wires the storeys. The only file that knows them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from twisted.logger import Logger
+
+from gortc.dispatch import Dispatcher
+from gortc.jsip.layers import Journal
+from gortc.jsip.message import Headers
+from gortc.jsip.sessions import Sessions
+from gortc.jsip.syntax import Syntax
+from gortc.jsip.timers import Clock, Timers
+from gortc.jsip.transactions import Transactions
+from gortc.oam.log import DropLog
+from gortc.service.interfaces import IServiceLogic
+from gortc.service.registry import Registry, plan
+from gortc.settings import Settings
+from gortc.transport.channels import Channels
+
+_messages = Logger(namespace="gortc.trace")
+
+
+def _trace(direction: str, channel: str, headers: Headers) -> None:
+    kind = headers.get("Code") or headers.get("Type")
+    text = "{direction} {channel} {kind} {headers}"
+    _messages.info(text, direction=direction, channel=channel, kind=kind, headers=headers)
+
+
+class Node:
+    """One server without its sockets: give it a clock and it runs, in a test as well.
+
+    up:   channels -> syntax -> transactions -> sessions -> dispatch -> task
+    down: task -> session -> transaction -> syntax -> channel
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        drops = DropLog(clock, settings.drop_log_per_second)
+        domains = settings.own_domains
+        self.settings = settings
+        self.journal = Journal(drops.line, drops.failed)
+        self.timers = Timers(clock, drops.failed)
+        self.services = Registry(settings.realm)
+        self.syntax = Syntax(self.journal, _trace if settings.trace else None)
+        self.channels = Channels(
+            clock, self.journal, self.syntax, domains, settings.garbage_max, settings.garbage_seconds
+        )
+        self.transactions = Transactions(self.timers, settings.times, self.journal)
+        self.sessions = Sessions(
+            self.timers, settings.times, self.journal, self.syntax, self.channels.route, settings.realm
+        )
+        self.dispatch = Dispatcher(self.services, settings.realm, domains, settings.select_by_host)
+        self.syntax.above = self.transactions
+        self.transactions.below, self.transactions.above = self.syntax, self.sessions
+        self.sessions.below, self.sessions.above = self.transactions, self.dispatch
+        self.dispatch.below = self.sessions
+
+    def load(self, found: Mapping[str, IServiceLogic]) -> None:
+        """Load the services that were `found`, as the settings want them. Raises ServiceError."""
+        for name, logic, config in plan(found, self.settings.services):
+            self.services.load(logic, name, config, self.dispatch)
+
+    def stop(self) -> None:
+        """End every instance: legs are hung up, requests answered 503."""
+        self.services.unload_all()
+
+    def census(self) -> dict[str, int]:
+        """What is alive: sessions, transactions, tasks, timers. All 0 when nothing runs."""
+        return {
+            "sessions": self.sessions.count,
+            "transactions": sum(len(session.transactions) for session in self.channels.sessions()),
+            "tasks": sum(len(context.tasks) for context in self.services),
+            "timers": len(self.timers),
+        }

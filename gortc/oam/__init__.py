@@ -1,0 +1,1 @@
+"""Operation and maintenance: what the server says of itself."""

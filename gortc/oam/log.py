@@ -1,0 +1,90 @@
+"""Log observers: one line an event, as text or as JSON, and a limit on lines about dropped messages."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timezone
+from typing import IO, Any
+
+import orjson
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    Logger,
+    LogLevel,
+    LogLevelFilterPredicate,
+    eventAsText,
+    formatEvent,
+)
+from twisted.python.logfile import LogFile
+
+from gortc.jsip.timers import Clock
+
+_LEGACY = frozenset(("format", "isError", "message", "system", "time"))
+
+
+def observer(level: str, form: str, file: str) -> ILogObserver:
+    """Write events of at least `level` to `file` (- is standard output) in the format `form`."""
+    out: IO[Any] = sys.stdout if file == "-" else LogFile.fromFullPath(file, rotateLength=None)
+    write = FileLogObserver(out, as_json if form == "json" else as_text)
+    return FilteringLogObserver(write, [LogLevelFilterPredicate(LogLevel.levelWithName(level))])
+
+
+def as_text(event: LogEvent) -> str | None:
+    """A line: time, level, source, what happened; a traceback follows on lines of its own."""
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    if not text:
+        return None
+    return f"{_time(event)} {event['log_level'].name:5} [{event.get('log_namespace', '-')}] {text}\n"
+
+
+def as_json(event: LogEvent) -> str | None:
+    """A line of JSON: the same, with the event's own fields as they are."""
+    record: dict[str, Any] = {
+        "time": _time(event),
+        "level": event["log_level"].name,
+        "source": event.get("log_namespace"),
+        "event": formatEvent(event),
+    }
+    if "log_failure" in event:
+        record["traceback"] = event["log_failure"].getTraceback()
+    for name, value in event.items():
+        if not name.startswith("log_") and name not in record and name not in _LEGACY:
+            record[name] = value
+    return orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS).decode() + "\n"
+
+
+def _time(event: LogEvent) -> str:
+    moment = datetime.fromtimestamp(event["log_time"], timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class DropLog:
+    """The lines about dropped messages: at most so many a second, the rest told as a number."""
+
+    def __init__(self, clock: Clock, per_second: int) -> None:
+        self._clock = clock
+        self._per_second = per_second
+        self._log = Logger(namespace="gortc.stack")
+        self._second = 0
+        self._lines = 0
+        self._silent = 0
+
+    def line(self, reason: str, channel: str, detail: str) -> None:
+        """Log that something of `channel` was dropped or refused for `reason`."""
+        second = int(self._clock.seconds())
+        if second != self._second:
+            if self._silent:
+                self._log.warn("{count} more were dropped or refused", count=self._silent)
+            self._second, self._lines, self._silent = second, 0, 0
+        self._lines += 1
+        if self._lines > self._per_second:
+            self._silent += 1
+        else:
+            self._log.warn("{reason}: {detail} from {channel}", reason=reason, channel=channel, detail=detail[:200])
+
+    def failed(self) -> None:
+        """Log the exception being handled, a defect of ours, with its traceback."""
+        self._log.failure("the stack failed; the message is lost")

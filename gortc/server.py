@@ -1,0 +1,96 @@
+"""A server: a node with its sockets, as a Twisted service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+
+from gortc.jsip.timers import Timers
+from gortc.node import Node
+from gortc.oam.log import observer
+from gortc.service.registry import ServiceError, discover
+from gortc.settings import Settings
+from gortc.transport.websocket import RtcFactory
+
+GOING_AWAY = 1001  # RFC 6455 section 7.4.1: a server going down
+
+_log = Logger(namespace="gortc.server")
+
+
+class Server(Service):
+    """Listens, and loads the services. `log_file` is None where somebody else observes the log."""
+
+    def __init__(self, settings: Settings, reactor: Any = None, log_file: str | None = None) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
+        self.settings = settings
+        self.node = Node(settings, reactor)
+        self.ports: list[IListeningPort] = []
+        self._reactor = reactor
+        self._log_file = log_file
+
+    def setServiceParent(self, parent: Any) -> None:  # noqa: N802
+        """Bring the log's format and level along to the application."""
+        if isinstance(parent, Componentized) and self._log_file is not None:
+            settings = self.settings
+            parent.setComponent(ILogObserver, observer(settings.log_level, settings.log_format, self._log_file))
+        super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:  # noqa: N802
+        """Listen, while a low port can still be had. Exits with one line where that fails."""
+        super().privilegedStartService()
+        factory = RtcFactory(
+            self.node.channels, self.settings, Timers(self._reactor, self.node.timers.failed), self._reactor
+        )
+        for text in self.settings.rtc:
+            listening: Deferred[IListeningPort] = serverFromString(self._reactor, text).listen(factory)
+            listening.addCallback(self.ports.append)
+            failures: list[Any] = []
+            listening.addErrback(failures.append)
+            if failures:
+                why = failures[0].value
+                reason = why.socketError if isinstance(why, CannotListenError) else why
+                raise SystemExit(f"gortc: can't listen on {text}: {reason}")
+
+    def startService(self) -> None:  # noqa: N802
+        """Load the services; say where we are. Exits with one line where the settings name a missing one."""
+        super().startService()
+        try:
+            self.node.load(discover())
+        except ServiceError as error:
+            raise SystemExit(f"gortc: {error}") from None
+        names = sorted(context.name for context in self.node.services)
+        _log.info("services: {services}", services=", ".join(names))
+        for url in self.urls():
+            _log.info("listening on {url}", url=url)
+
+    def urls(self) -> list[str]:
+        """Where peers connect."""
+        urls = []
+        for port in self.ports:
+            address: Any = port.getHost()
+            if hasattr(address, "port"):
+                host = f"[{address.host}]" if ":" in address.host else address.host
+                scheme = "wss" if getattr(port, "_tls", False) or "TLS" in str(port) else "ws"
+                urls.append(f"{scheme}://{host}:{address.port}{self.settings.path}?userid=USERID")
+            else:
+                urls.append(f"ws+unix:{address.name!r}{self.settings.path}?userid=USERID")
+        return urls
+
+    def stopService(self) -> Deferred[Any]:  # noqa: N802
+        """End the calls, close the connections, stop listening."""
+        super().stopService()
+        self.node.stop()
+        for channel in list(self.node.channels.by_name.values()):
+            if channel.connection is not None:
+                channel.connection.close(GOING_AWAY, "the server is stopping")
+        stops = [port.stopListening() for port in self.ports]
+        self.ports = []
+        return DeferredList([stop for stop in stops if stop is not None])

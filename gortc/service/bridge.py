@@ -1,0 +1,60 @@
+"""A bridge: two legs, each hearing what the other one says.
+
+It carries re-INVITE, UPDATE, INFO, PRACK, MESSAGE and the like, their responses, the ACK and the CANCEL of a re-INVITE.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gortc.jsip.message import Request, Response
+from gortc.jsip.methods import CANCEL, INVITE
+
+if TYPE_CHECKING:
+    from gortc.service.leg import Leg
+
+
+class Bridge:
+    """Relays between `one` and `other` as long as both live, from the moment it is made."""
+
+    def __init__(self, one: Leg, other: Leg) -> None:
+        self.one = one
+        self.other = other
+        self._relayed: dict[Request, Request] = {}  # a re-INVITE received -> the one sent for it
+        one.start_relay(lambda request: self._relay(one, other, request))
+        other.start_relay(lambda request: self._relay(other, one, request))
+
+    def _relay(self, source: Leg, target: Leg, request: Request) -> bool:
+        if request.method == CANCEL:
+            sent = request.related and self._relayed.get(request.related)
+            if sent:
+                target.cancel(sent)
+            return True
+        if target.session is None or target.over:
+            source.reply(request, 480)
+            return True
+        task = source.call.task
+        sent = task.request(target.session, request.method, headers=request.carried)
+        if request.method == INVITE:
+            self._relayed[request] = sent
+
+        def answered(response: Response) -> None:
+            if response.code >= 200:
+                self._relayed.pop(request, None)
+            if request.method == INVITE and 200 <= response.code < 300:
+                self._pass_ack(source, target, request, response)
+            if not source.over:
+                source.reply(request, response.code, headers=response.carried)
+
+        target.expect_answer(sent, answered)
+        return True
+
+    def _pass_ack(self, source: Leg, target: Leg, request: Request, response: Response) -> None:
+        def acked(ack: Request | None) -> None:
+            if not target.over:
+                target.call.task.ack(response.request, headers=ack.carried if ack is not None else None)
+
+        if -request.cseq in request.session.transactions:
+            source.expect_ack(request, acked)
+        else:  # the peer cancelled it meanwhile; the other one has accepted it all the same
+            acked(None)

@@ -1,0 +1,272 @@
+"""A call as a coroutine: the level that most services are written at.
+
+    @service("echo")
+    async def echo(call):
+        call.caller.ring()
+        await call.caller.answer(call.caller.offer)
+        await call.caller.closed()
+
+The caller's CANCEL cancels the coroutine. The call owns its legs: however the coroutine ends, what still lives gets
+CANCEL, BYE or a final response.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.plugin import IPlugin
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gortc.jsip.message import Headers, Request, Response
+from gortc.jsip.methods import BYE, CANCEL
+from gortc.service.bridge import Bridge
+from gortc.service.interfaces import IServiceInstance, IServiceLogic
+from gortc.service.leg import Leg, LegFailed
+from gortc.service.task import START
+
+if TYPE_CHECKING:
+    from gortc.jsip.session import Session
+    from gortc.jsip.timers import Timers, Times
+    from gortc.service.registry import Context
+    from gortc.service.task import Task
+
+Logic = Callable[["Call"], Coroutine[Any, Any, Any]]
+
+
+@implementer(IServiceInstance)
+class Call:
+    """One running coroutine and its legs.
+
+    `caller` is the leg that started it. A call made by `context.start` has none: using it raises AttributeError, and
+    `details` has what `start` was given.
+    """
+
+    caller: Leg
+
+    def __init__(self, task: Task, logic: Logic) -> None:
+        self.task = task
+        self.first: Request | None = None
+        self.details: Headers = {}
+        self._logic = logic
+        self._legs: dict[Session, Leg] = {}
+        self._running: Deferred[Any] | None = None
+        self._waiting: deque[Leg] | None = None
+        self._reader: Deferred[None] | None = None
+
+    # what a service sees
+
+    @property
+    def context(self) -> Context:
+        """What all calls of this service share."""
+        return self.task.context
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The service's configuration."""
+        return self.task.context.config
+
+    @property
+    def log(self) -> Logger:
+        """The service's log."""
+        return self.task.context.log
+
+    @property
+    def timers(self) -> Timers:
+        """The node's timers."""
+        return self.task.timers
+
+    @property
+    def times(self) -> Times:
+        """The stack's times."""
+        return self.task.times
+
+    @property
+    def carried(self) -> Headers:
+        """The caller's headers that a new leg carries on, Body apart."""
+        if self.first is None:
+            return {}
+        carried = self.first.carried
+        carried.pop("Body", None)
+        return carried
+
+    @property
+    def onward(self) -> Headers:
+        """The same with what dispatch has left of the caller's `Router`: for a leg to where the caller meant to go."""
+        router = self.first.headers.get("Router") if self.first is not None else None
+        return {**self.carried, "Router": router} if router else self.carried
+
+    def leg(self, uri: str) -> Leg:
+        """A new leg to `uri`; nothing is sent until its `invite` or `send`."""
+        return Leg(self, uri)
+
+    @property
+    def joined(self) -> AsyncIterator[Leg]:
+        """The legs that come by relid, as they come.
+
+        From the first use of this on they wait here; before it, and for a service that never reads it, they are
+        refused with 488.
+        """
+        if self._waiting is None:
+            self._waiting = deque()
+        return self._read_joined()
+
+    def link(self, one: Leg, other: Leg) -> None:
+        """Relay between two legs what they send in their dialogues, early ones too, from now on."""
+        Bridge(one, other)
+
+    async def bridge(self, one: Leg, other: Leg) -> Leg:
+        """Relay between two answered legs until one hangs up, then hang up the other. Returns who hung up first."""
+        Bridge(one, other)
+        first: Deferred[Leg] = Deferred()
+        waits = []
+        for leg in (one, other):
+            wait = leg.closed()
+            waits.append(wait)
+
+            def gone(_: object, leg: Leg = leg) -> None:
+                if not first.called:
+                    first.callback(leg)
+
+            wait.addCallbacks(gone, lambda _: None)
+        try:
+            left = await first
+        finally:
+            for wait in waits:
+                wait.cancel()
+        (other if left is one else one).hang_up()
+        return left
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; in a test, for virtual time."""
+        done: Deferred[None] = Deferred()
+        queue = self.timers.start(seconds, _fire, done)
+        try:
+            await done
+        finally:
+            queue.stop(done)
+
+    def become(self, name: str) -> None:
+        """Hand the call over to the service `name`, and return from the coroutine after it. Raises LookupError."""
+        self.task.become(name)
+
+    # from the task
+
+    def adopt(self, leg: Leg) -> None:
+        """A new leg has its session."""
+        assert leg.session is not None
+        self._legs[leg.session] = leg
+
+    def receive(self, message: Request | Response) -> Deferred[Any] | None:
+        """Take a message of any leg; the first one starts the coroutine."""
+        if self._running is None:
+            assert isinstance(message, Request)
+            return self._start(message)
+        leg = self._legs.get(message.session)
+        if leg is None:
+            if isinstance(message, Request):
+                self._join(message)
+            return None
+        leg.receive(message)
+        if leg.over:
+            self._legs.pop(message.session, None)
+        if isinstance(message, Request) and self._gives_up(message):
+            self._running.cancel()
+        return None
+
+    def _gives_up(self, message: Request) -> bool:
+        """Whether the caller no longer waits for an answer: a CANCEL of its first INVITE, or a BYE before the 200."""
+        if self.first is None or message.session is not self.first.session:
+            return False
+        if message.method == BYE:
+            return not self.caller.answered
+        return message.method == CANCEL and message.related is self.first
+
+    def _start(self, message: Request) -> Deferred[Any]:
+        if message.method == START:
+            self.details = {name: value for name, value in message.headers.items() if name != "Type"}
+        else:
+            self.first = message
+            self.caller = Leg(self, message.headers["Request-URI"], message)
+            self.adopt(self.caller)
+        self._running = Deferred()  # a message may come while the coroutine takes its first step
+        self._running = Deferred.fromCoroutine(self._logic(self))
+        running = self._running
+        done: Deferred[Any] = Deferred(lambda _: running.cancel())
+        running.addBoth(self._done, done)
+        return done
+
+    def _done(self, outcome: Any, done: Deferred[Any]) -> None:
+        if isinstance(outcome, Failure) and not outcome.check(CancelledError, LegFailed):
+            done.errback(outcome)
+        else:
+            done.callback(None)
+        if self.task.owns(self):
+            if isinstance(outcome, Failure) and isinstance(outcome.value, LegFailed):
+                self.task.finish(outcome.value.code, str(outcome.value))
+            else:
+                self.task.finish()
+
+    def _join(self, request: Request) -> None:
+        if request.local or request.method == BYE:
+            return
+        leg = Leg(self, request.headers["Request-URI"], request)
+        if self._waiting is None:
+            leg.reject(488)
+            return
+        self.adopt(leg)
+        self._waiting.append(leg)
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.callback(None)
+
+    async def _read_joined(self) -> AsyncIterator[Leg]:
+        assert self._waiting is not None
+        while True:
+            while self._waiting:
+                leg = self._waiting.popleft()
+                if not leg.over:
+                    yield leg
+            self._reader = Deferred()
+            await self._reader
+
+
+def _fire(done: Deferred[None]) -> None:
+    done.callback(None)
+
+
+@implementer(IPlugin, IServiceLogic)
+class Service:
+    """A service made of one coroutine function; `service` makes it."""
+
+    def __init__(self, name: str, logic: Logic, prepare: Callable[[Context], object] | None) -> None:
+        self.name = name
+        self.logic = logic
+        self.__doc__ = logic.__doc__
+        self.__module__ = logic.__module__
+        self._prepare = prepare
+
+    def load(self, context: Context) -> None:
+        """Let the service check or complete its configuration."""
+        if self._prepare is not None:
+            self._prepare(context)
+
+    def unload(self) -> None:
+        """There is nothing to let go."""
+
+    def create(self, task: Task) -> Call:
+        """A call for a new incoming session."""
+        return Call(task, self.logic)
+
+
+def service(name: str, load: Callable[[Context], object] | None = None) -> Callable[[Logic], Service]:
+    """Make a coroutine function with one argument, the call, a service plugin named `name`.
+
+    `load`, where given, is called once with the service's context when the server starts; what it raises keeps the
+    service from being loaded.
+    """
+    return lambda logic: Service(name, logic, load)

@@ -1,0 +1,379 @@
+"""A leg: one party of a call, as a coroutine sees it. Its events are Deferreds.
+
+Every bad outcome of a leg has one door, `LegFailed`. Cancelling a Deferred of a leg takes the request back: a
+cancelled `invite` sends CANCEL. No canceller raises.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, fail
+
+from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
+from gortc.jsip.message import Headers, Request, Response
+from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PRACK, TERM, UPDATE
+from gortc.jsip.status import phrase
+
+if TYPE_CHECKING:
+    from gortc.jsip.session import Session
+    from gortc.service.call import Call
+
+UNREAD_MAX = 64
+"""So many requests of one leg may wait for the service to read them; a further one gets 480."""
+
+
+class LegFailed(Exception):
+    """A leg did not do what was asked of it: busy, refused, offline, too slow, gone.
+
+    `code` is the response code that says so, `response` the response itself where there was one.
+    """
+
+    def __init__(self, code: int, reason: str | None = None, response: Response | None = None) -> None:
+        super().__init__(f"{code} {reason or phrase(code)}")
+        self.code = code
+        self.response = response
+
+
+class Leg:
+    """Made by `Call`: `call.caller`, `call.joined` and `call.leg(uri)`.
+
+    `uri` is the Request-URI; `answered` tells whether we have answered the leg, `over` whether it has ended.
+    """
+
+    def __init__(self, call: Call, uri: str, request: Request | None = None) -> None:
+        self.call = call
+        self.uri = uri
+        self.session: Session | None = request.session if request is not None else None
+        self.over = False
+        self._first = request
+        self._answers: dict[Request, Callable[[Response], None]] = {}
+        self._acks: dict[Request, Callable[[Request | None], None]] = {}
+        self._closed: list[Deferred[None]] = []
+        self._relay: Callable[[Request], bool] | None = None
+        self._unread: deque[Request] | None = None
+        self._reader: Deferred[None] | None = None
+        self._heard: list[tuple[int, Any]] = []
+        self._heard_at = 0.0
+        self.answered = False
+
+    def __repr__(self) -> str:
+        return f"<leg {self.uri}{' over' if self.over else ''}>"
+
+    # what it is
+
+    @property
+    def method(self) -> str:
+        """The method of its first request."""
+        return self.request.method
+
+    @property
+    def caller(self) -> str:
+        """Who calls: `From` of its first request."""
+        value: str = self.request.headers["From"]
+        return value
+
+    @property
+    def called(self) -> str:
+        """The Request-URI: what was dialled."""
+        return self.uri
+
+    @property
+    def offer(self) -> Any:
+        """The Body of its first request."""
+        return self.request.body
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of its first request that may be carried over to another leg, Body among them."""
+        return self.request.carried
+
+    @property
+    def request(self) -> Request:
+        """Its first request. Raises RuntimeError where none has been sent yet."""
+        if self._first is None:
+            raise RuntimeError("nothing has been sent on this leg")
+        return self._first
+
+    # an incoming leg
+
+    def ring(self, ringing: Response | None = None, code: int = 180, body: Any = None) -> None:
+        """Send a 1xx: the other leg's `ringing` with what it carries, else `code` with `body`.
+
+        The same one is not sent twice, unless it must be repeated to keep the caller waiting (RFC 3261 section
+        13.3.1.1).
+        """
+        headers: Headers = {} if body is None else {"Body": body}
+        if ringing is not None:
+            code, headers = ringing.code, ringing.carried
+        now = self.call.timers.clock.seconds()
+        heard = (code, headers.get("Body"))
+        if heard in self._heard and now - self._heard_at < self.call.times.invite / 2:
+            return
+        self._heard = [*self._heard[-7:], heard]
+        self._heard_at = now
+        self.call.task.answer(self.request, code, headers=headers)
+
+    def answer(self, answer: Response | Any = None, headers: Mapping[str, Any] | None = None) -> Deferred[Request]:
+        """Send 200 and wait for the ACK, with which the Deferred fires.
+
+        `answer` is the Body, or another leg's answer: its Body and headers are carried over, and when the ACK comes
+        that leg is sent its own, with this one's Body. Fails with LegFailed on BYE, or where no ACK comes in 32 s.
+        """
+        invite = self.request
+        carried: Headers = dict(headers or {})
+        if isinstance(answer, Response):
+            carried = {**answer.carried, **carried}
+        elif answer is not None:
+            carried["Body"] = answer
+        if self.over or -invite.cseq not in invite.session.transactions:
+            return fail(LegFailed(487, "the caller has gone"))
+
+        def forget(_: object) -> None:
+            self._acks.pop(invite, None)
+
+        def acked(ack: Request | None) -> None:
+            if ack is None:
+                done.errback(LegFailed(487, "the caller has gone"))
+                return
+            if isinstance(answer, Response):
+                self.call.task.ack(answer.request, headers=ack.carried)
+            done.callback(ack)
+
+        done: Deferred[Request] = Deferred(forget)
+        self.answered = True
+        self._acks[invite] = acked
+        self.call.task.answer(invite, 200, headers=carried)
+        return done
+
+    def reject(self, code: int | LegFailed, reason: str | None = None) -> None:
+        """Refuse it with `code`, or with what another leg failed with."""
+        headers: Headers = {}
+        if isinstance(code, LegFailed):
+            if code.response is not None:
+                headers = code.response.carried
+            code = code.code
+        if reason is not None:
+            headers["Reason"] = reason
+        self.call.task.answer(self.request, code, headers=headers)
+
+    def reply(
+        self, request: Request, code: int = 200, body: Any = None, headers: Mapping[str, Any] | None = None
+    ) -> None:
+        """Answer a request of this leg (MESSAGE, INFO, a re-INVITE, ...)."""
+        self.call.task.answer(request, code, body, headers)
+
+    # an outgoing leg
+
+    def invite(
+        self,
+        offer: Any = None,
+        within: float | None = None,
+        ringing: Callable[[Response], object] | None = None,
+        headers: Mapping[str, Any] | None = None,
+    ) -> Deferred[Response]:
+        """Call it (or, in a running call, offer again), and wait for its 2xx, with which the Deferred fires.
+
+        `within` is how long to wait, in seconds (default: as long as the stack does); `ringing` is called with each
+        1xx. `headers` are added to those that the call carries over from its caller. Fails with LegFailed; cancelled,
+        it sends CANCEL. The answer is acknowledged by the caller's `answer`, or by `ack`.
+        """
+        if self.over:
+            return fail(LegFailed(481, "the leg is over"))
+        carried = {**(self.call.carried if self.session is None else {}), **(headers or {})}
+        carried.pop("Body", None)
+        invite = self._send(INVITE, offer, carried)
+        done: Deferred[Response] = Deferred(lambda d: self.cancel(invite))
+
+        def answered(response: Response) -> None:
+            if response.code < 200:
+                if ringing is not None and not done.called:
+                    ringing(response)
+                return
+            if within is not None:
+                queue.stop(expire)
+            if done.called:
+                return
+            if response.code < 300:
+                done.callback(response)
+            else:
+                done.errback(LegFailed(response.code, response.headers.get("Desc"), response))
+
+        def expire() -> None:
+            self.cancel(invite)
+            done.errback(LegFailed(408, f"no answer in {within} s"))
+
+        def stop(outcome: Any) -> Any:
+            queue.stop(expire)
+            return outcome
+
+        self._answers[invite] = answered
+        if within is not None:
+            queue = self.call.timers.start(within, _call, expire)
+            done.addBoth(stop)
+        return done
+
+    def ack(self, answer: Response, body: Any = None, headers: Mapping[str, Any] | None = None) -> None:
+        """Acknowledge an answer that no other leg's ACK acknowledges."""
+        self.call.task.ack(answer.request, body, headers)
+
+    def cancel(self, invite: Request) -> None:
+        """Cancel an INVITE of this leg."""
+        if not self.over:
+            self.call.task.cancel(invite)
+
+    # either
+
+    def send(self, method: str, body: Any = None, headers: Mapping[str, Any] | None = None) -> Deferred[Response]:
+        """Send a request (INFO, MESSAGE, UPDATE, ...) and wait for its 2xx. Fails with LegFailed."""
+        if self.over:
+            return fail(LegFailed(481, "the leg is over"))
+        request = self._send(method, body, headers)
+        done: Deferred[Response] = Deferred()
+
+        def answered(response: Response) -> None:
+            if response.code < 200 or done.called:
+                return
+            if response.code < 300:
+                done.callback(response)
+            else:
+                done.errback(LegFailed(response.code, response.headers.get("Desc"), response))
+
+        self._answers[request] = answered
+        return done
+
+    def closed(self) -> Deferred[None]:
+        """Fires when the leg is over: hung up, failed, lost."""
+        done: Deferred[None] = Deferred(self._forget_closed)
+        if self.over:
+            done.callback(None)
+        else:
+            self._closed.append(done)
+        return done
+
+    def hang_up(self, code: int = 480, reason: str | None = None) -> None:
+        """End it as its state asks: BYE, CANCEL, or a final response with `code`."""
+        if self.session is not None and not self.over:
+            self.session.abandon(code, reason or phrase(code))
+
+    @property
+    def requests(self) -> AsyncIterator[Request]:
+        """The requests that the peer sends in the dialogue, until the leg is over; answer each with `reply`.
+
+        From the first use of this on they wait here; before it, and for a service that never reads them, they are
+        refused.
+        """
+        if self._unread is None:
+            self._unread = deque()
+        return self._read()
+
+    async def _read(self) -> AsyncIterator[Request]:
+        assert self._unread is not None
+        while True:
+            while self._unread:
+                request = self._unread.popleft()
+                if -request.cseq in request.session.transactions:  # else it was answered 408 or 487 meanwhile
+                    yield request
+            if self.over:
+                return
+            self._reader = Deferred()
+            await self._reader
+
+    # from the task
+
+    def start_relay(self, relay: Callable[[Request], bool] | None) -> None:
+        """Hand what the peer sends to a bridge."""
+        self._relay = relay
+
+    def expect_answer(self, request: Request, answered: Callable[[Response], None]) -> None:
+        """Call `answered` with each response to `request`."""
+        self._answers[request] = answered
+
+    def expect_ack(self, invite: Request, acked: Callable[[Request | None], None]) -> None:
+        """Call `acked` with the ACK to our answer to `invite`, or with None where it can't come any more."""
+        self._acks[invite] = acked
+
+    def receive(self, message: Request | Response) -> None:
+        """Take a message of this leg."""
+        if isinstance(message, Response):
+            self._receive_response(message)
+        elif message.method == ACK:
+            if message.related is not None and (acked := self._acks.pop(message.related, None)):
+                acked(message)
+        elif message.method in (BYE, TERM):
+            self._end()
+        elif not (self._relay is not None and self._relay(message)) and message.method != CANCEL:
+            self._take(message)
+
+    def _receive_response(self, response: Response) -> None:
+        answered = self._answers.get(response.request)
+        if response.code >= 200:
+            self._answers.pop(response.request, None)
+        if answered is not None:
+            answered(response)
+
+    def _take(self, request: Request) -> None:
+        if self._unread is not None:
+            if len(self._unread) >= UNREAD_MAX:
+                self.reply(request, 480, headers={"Reason": "too many requests wait"})
+                return
+            self._unread.append(request)
+            self._wake()
+        elif request.method in (INVITE, UPDATE):
+            self.reply(request, 488)
+        elif request.method in (PRACK, OPTIONS):
+            self.reply(request, 200)
+        else:
+            self.reply(request, 405, headers={"Allow": ALLOW})
+
+    def _wake(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.callback(None)
+
+    def _end(self) -> None:
+        if self.over:
+            return
+        self.over = True
+        self._relay = None
+        acks, self._acks = self._acks, {}
+        for acked in acks.values():
+            acked(None)
+        self._wake()
+        closed, self._closed = self._closed, []
+        for done in closed:
+            done.callback(None)
+
+    def _forget_closed(self, done: Deferred[None]) -> None:
+        if done in self._closed:
+            self._closed.remove(done)
+
+    def _send(self, method: str, body: Any, headers: Mapping[str, Any] | None) -> Request:
+        task = self.call.task
+        if self.session is not None:
+            return task.request(self.session, method, body, headers)
+        carried = dict(headers or {})
+        first = self.call.first
+        if first is not None and "Max-Forwards" in first.headers:  # RFC 3261 section 16.6 step 3
+            carried["Max-Forwards"] = first.headers["Max-Forwards"] - 1
+        request = task.open(self.uri, method, body, carried)
+        self._first = request
+        self.session = request.session
+        self.call.adopt(self)
+        return request
+
+    @property
+    def talking(self) -> bool:
+        """Whether the call on this leg is answered and not over."""
+        return not self.over and getattr(self.session, "state", "") in (ANSWERED, CONFIRMED)
+
+    @property
+    def ringing(self) -> bool:
+        """Whether its INVITE has no final response yet."""
+        return not self.over and getattr(self.session, "state", "") in (CALLING, EARLY)
+
+
+def _call(expire: Callable[[], None]) -> None:
+    expire()

@@ -1,0 +1,167 @@
+"""The services of a node: found with twisted.plugin, loaded under the names that the settings give them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+from twisted.logger import Logger
+from twisted.plugin import getPlugins
+from twisted.python.failure import Failure
+
+from gortc.service.interfaces import IServiceLogic
+
+if TYPE_CHECKING:
+    from gortc.dispatch import Dispatcher
+    from gortc.jsip.timers import Timers
+    from gortc.service.task import Task
+
+_log = Logger(namespace="gortc.service")
+
+
+class ServiceError(Exception):
+    """The settings ask for services that can't be had; one line says why."""
+
+
+@frozen
+class Use:
+    """In the settings: load `plugin` under another name, with its own `config`."""
+
+    plugin: str
+    config: Mapping[str, Any] = field(factory=dict)
+
+
+class Context:
+    """What all instances of one loaded service share.
+
+    `name` is what it is loaded under, `config` what the settings say of it, `realm` the node's own domain, `shared` a
+    dict for the service's own use.
+    """
+
+    def __init__(self, logic: IServiceLogic, name: str, config: Mapping[str, Any], realm: str) -> None:
+        self.logic = logic
+        self.name = name
+        self.config = config
+        self.realm = realm
+        self.shared: dict[Any, Any] = {}
+        self.log = Logger(namespace=f"slp.{name}")
+        self.tasks: dict[Task, None] = {}
+        self.total = 0
+        self.failures = 0
+        self._dispatch: Dispatcher | None = None
+
+    @property
+    def timers(self) -> Timers:
+        """The node's timers."""
+        assert self._dispatch is not None
+        return self._dispatch.below.timers
+
+    def bind(self, dispatch: Dispatcher) -> None:
+        """Tell it where its instances live; before `load`."""
+        self._dispatch = dispatch
+
+    def start(self, **details: Any) -> Task:
+        """Make an instance without an incoming session: it gets the event `START` with `details` as its headers."""
+        assert self._dispatch is not None
+        return self._dispatch.start(self, details)
+
+    def entered(self, task: Task) -> None:
+        """An instance begins."""
+        self.tasks[task] = None
+        self.total += 1
+
+    def left(self, task: Task) -> None:
+        """An instance has ended, or become another service's."""
+        self.tasks.pop(task, None)
+
+    def failed(self, failure: Failure, dialogues: list[str]) -> None:
+        """An instance has failed: its traceback, once, with its dialogues."""
+        self.failures += 1
+        text = "service {service} failed, dialogues {dialogues}"
+        self.log.failure(text, failure, service=self.name, dialogues=dialogues)
+
+
+class Registry:
+    """The loaded services, by name."""
+
+    def __init__(self, realm: str) -> None:
+        self.realm = realm
+        self._loaded: dict[str, Context] = {}
+
+    def __iter__(self) -> Iterator[Context]:
+        return iter(list(self._loaded.values()))
+
+    def get(self, name: str) -> Context | None:
+        """The service loaded under `name`."""
+        return self._loaded.get(name)
+
+    def load(self, logic: IServiceLogic, name: str, config: Mapping[str, Any], dispatch: Dispatcher) -> bool:
+        """Load one service. A failure is logged with its traceback; returns whether it is loaded."""
+        context = Context(logic, name, config, self.realm)
+        context.bind(dispatch)
+        self._loaded[name] = context
+        try:
+            logic.load(context)
+        except Exception:
+            del self._loaded[name]
+            _log.failure("service {service} can't be loaded", service=name)
+            return False
+        return True
+
+    def unload_all(self) -> None:
+        """Let every instance end and every service go."""
+        for context in list(self._loaded.values()):
+            for task in list(context.tasks):
+                task.finish(503, "the server is stopping")
+            del self._loaded[context.name]
+            try:
+                context.logic.unload()
+            except Exception:
+                _log.failure("service {service} failed as it was unloaded", service=context.name)
+
+
+def plan(
+    found: Mapping[str, IServiceLogic], wanted: Mapping[str, Mapping[str, Any] | Use | None]
+) -> list[tuple[str, IServiceLogic, Mapping[str, Any]]]:
+    """Which plugin is loaded under which name with which configuration.
+
+    Each one `found` under its own name, unless `wanted` (the settings' `services`) configures it (a dict), renames
+    one (`Use`) or excludes it (None). Raises ServiceError where `wanted` names a plugin that was not found.
+    """
+    loads: dict[str, tuple[IServiceLogic, Mapping[str, Any]]] = {name: (logic, {}) for name, logic in found.items()}
+    for name, want in wanted.items():
+        plugin = want.plugin if isinstance(want, Use) else name
+        if plugin not in found:
+            raise ServiceError(f"services: no plugin is named {plugin!r}; there are {', '.join(sorted(found))}")
+        if want is None:
+            del loads[name]
+        else:
+            loads[name] = (found[plugin], want.config if isinstance(want, Use) else want)
+    return [(name, logic, config) for name, (logic, config) in loads.items()]
+
+
+def discover() -> dict[str, IServiceLogic]:
+    """All plugins of `twisted.plugins` and `slp_plugins`, those of the current directory's folders included.
+
+    One that can't be imported is logged by twisted.plugin with its traceback, and the rest go on.
+    """
+    import slp_plugins
+    import twisted.plugins
+
+    found: dict[str, IServiceLogic] = {}
+    for package, folder in ((twisted.plugins, "twisted/plugins"), (slp_plugins, "slp_plugins")):
+        local = str(Path.cwd() / folder)
+        if Path(local).is_dir() and local not in map(str, package.__path__):
+            package.__path__.append(local)
+        for logic in getPlugins(IServiceLogic, package):
+            known = found.setdefault(logic.name, logic)
+            if known is not logic:
+                _log.warn(
+                    "service {service}: a second plugin of that name, in {module}, is left out",
+                    service=logic.name,
+                    module=getattr(sys.modules.get(type(logic).__module__), "__name__", "?"),
+                )
+    return found

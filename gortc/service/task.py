@@ -1,0 +1,267 @@
+"""A task: one service instance, its legs, and its hand on the world.
+
+Every message of every leg of the instance enters by `Task.receive`; the instance sends by the methods below. However
+the instance ends, its rows in the tables go at once and the stack alone finishes what its legs had open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gortc.jsip.message import Headers, Request, Response, encode, response
+from gortc.jsip.methods import ACK, CANCEL, INVITE, TERM
+from gortc.jsip.session import Session
+
+if TYPE_CHECKING:
+    from gortc.dispatch import Dispatcher
+    from gortc.jsip.timers import Timers, Times
+    from gortc.service.interfaces import IServiceInstance
+    from gortc.service.registry import Context
+
+START = "START"
+"""Not a method and never on the wire: the event that `context.start` has made an instance."""
+
+
+class Nobody:
+    """Owns the sessions whose task has gone: the stack finishes them alone."""
+
+    def receive(self, message: Request | Response) -> None:
+        """Nobody listens."""
+
+
+NOBODY = Nobody()
+
+
+class Task:
+    """`context` is the service's, `sessions` the instance's legs, `first` the message that made the instance, and
+    `relation` the relid of that message, where it had one."""
+
+    __slots__ = (
+        "_awaited", "_dispatch", "_ended", "_instance", "_mailbox", "_relids", "_running", "context", "first",
+        "relation", "sessions",
+    )  # fmt: skip
+
+    def __init__(self, dispatch: Dispatcher, context: Context) -> None:
+        self._dispatch = dispatch
+        self._mailbox: deque[Request | Response] = deque()
+        self._awaited: dict[Deferred[Any], None] = {}
+        self._relids: list[tuple[dict[Any, Task], Any]] = []
+        self._running = False
+        self._ended = False
+        self.context = context
+        self.sessions: dict[Session, None] = {}
+        self.first: Request | None = None
+        self.relation: str | None = None
+        self._instance: IServiceInstance | None = None
+
+    # up
+
+    def begin(self, message: Request) -> None:
+        """Make the instance and give it its first message."""
+        self.first = message
+        self.context.entered(self)
+        try:
+            self._instance = self.context.logic.create(self)
+        except Exception:
+            self._fail(Failure())
+        else:
+            self.receive(message)
+
+    def join(self, session: Session) -> None:
+        """`session` belongs to this instance from now on."""
+        session.owner = self
+        self.sessions[session] = None
+
+    def receive(self, message: Request | Response) -> None:
+        """Give one message to the instance, now or when it has returned from the one before."""
+        if self._running:
+            self._mailbox.append(message)
+            return
+        self._running = True
+        try:
+            self._give(message)
+            while self._mailbox and not self._ended:
+                self._give(self._mailbox.popleft())
+        finally:
+            self._running = False
+        self._rest()
+
+    def _give(self, message: Request | Response) -> None:
+        if self._instance is None:
+            return
+        try:
+            result = self._instance.receive(message)
+            if result is not None:
+                self._await(result)
+        except Exception:
+            self._fail(Failure())
+        if message.code == 0 and message.method == TERM:
+            self.sessions.pop(message.session, None)
+
+    def _await(self, result: Deferred[Any]) -> None:
+        if result.called and not result.paused and not isinstance(result.result, (Failure, Deferred)):
+            return
+        self._awaited[result] = None
+        result.addBoth(self._awaited_fired, result)
+
+    def _awaited_fired(self, outcome: object, awaited: Deferred[Any]) -> None:
+        self._awaited.pop(awaited, None)
+        if isinstance(outcome, Failure) and not (self._ended and outcome.check(CancelledError)):
+            self._fail(outcome)
+        elif not self._running:
+            self._rest()
+
+    def _rest(self) -> None:
+        if not self.sessions and not self._awaited and not self._running:
+            self.finish()
+
+    def _fail(self, failure: Failure) -> None:
+        dialogues = [session.dialogue_id for session in self.sessions]
+        self.context.failed(failure, dialogues)
+        self._end(500, "service failed")
+
+    # what the instance may do
+
+    @property
+    def log(self) -> Logger:
+        """The service's log."""
+        return self.context.log
+
+    @property
+    def timers(self) -> Timers:
+        """The node's timers: real time in a server, virtual time in a test."""
+        return self._dispatch.below.timers
+
+    @property
+    def times(self) -> Times:
+        """The stack's times."""
+        return self._dispatch.below.times
+
+    def answer(self, request: Request, code: int, body: Any = None, headers: Mapping[str, Any] | None = None) -> None:
+        """Answer a received request with `code` (101..699; what is below 200 is provisional).
+
+        Raises TypeError where `body` or a header is no JSON value.
+        """
+        answer = response(request, code, headers)
+        if body is not None:
+            answer.headers["Body"] = body
+        self.send(answer)
+
+    def open(
+        self,
+        uri: str,
+        method: str = INVITE,
+        body: Any = None,
+        headers: Mapping[str, Any] | None = None,
+        caller: str | None = None,
+        callee: str | None = None,
+    ) -> Request:
+        """Open a leg to `uri` and send its first request, which is returned; the leg is its `session`.
+
+        `caller` and `callee` become From and To; by default those of the request that made the instance, else the
+        node's realm and `uri`. Raises BadURI, and TypeError where `body` or a header is no JSON value.
+        """
+        first = self.first.headers if self.first is not None else {}
+        carried: Headers = dict(headers or {})
+        if body is not None:
+            carried["Body"] = body
+        request = self._dispatch.below.create(
+            self,
+            method,
+            uri,
+            caller or first.get("From") or self.context.realm,
+            callee or first.get("To") or uri,
+            carried,
+        )
+        self.sessions[request.session] = None
+        try:
+            self.send(request)
+        except TypeError:
+            request.session.end()
+            raise
+        return request
+
+    def request(
+        self, session: Session, method: str, body: Any = None, headers: Mapping[str, Any] | None = None
+    ) -> Request:
+        """Send a request in a leg, and return it: its responses name it as their `request`.
+
+        Raises TypeError where `body` or a header is no JSON value.
+        """
+        request = session.make(method, headers, body)
+        self.send(request)
+        return request
+
+    def ack(self, invite: Request, body: Any = None, headers: Mapping[str, Any] | None = None) -> None:
+        """Send the ACK for a 2xx to `invite`, a request of this instance."""
+        ack = invite.session.related(ACK, invite, headers)
+        if body is not None:
+            ack.headers["Body"] = body
+        self.send(ack)
+
+    def cancel(self, invite: Request) -> None:
+        """Cancel `invite`, a request of this instance that has no final response yet."""
+        self.send(invite.session.related(CANCEL, invite))
+
+    def send(self, message: Request | Response) -> None:
+        """Send a message made for one of the legs. Raises TypeError where a header is no JSON value."""
+        encode(message)
+        message.session.send(message)
+
+    def relid(self) -> str:
+        """Mint a relation id: a session whose first Router URI has it as `;relid=` joins this instance."""
+        return self._dispatch.mint(self)
+
+    def relate(self, key: str) -> None:
+        """Let sessions for this service with `;relid=KEY` join this instance. Raises KeyError where one has it."""
+        self._dispatch.relate(self, key)
+
+    def keep_relid(self, table: dict[Any, Task], key: Any) -> None:
+        """Remember a row of dispatch's, to take it away at the end."""
+        table[key] = self
+        self._relids.append((table, key))
+
+    def become(self, name: str) -> None:
+        """Hand over to the service loaded under `name`: a new instance of it gets the first message and the legs.
+
+        Raises LookupError where no such service is loaded.
+        """
+        context = self._dispatch.services.get(name)
+        if context is None:
+            raise LookupError(f"no service is loaded as {name!r}")
+        self.context.left(self)
+        context.entered(self)
+        self.context = context
+        self._instance = context.logic.create(self)
+        assert self.first is not None
+        self.receive(self.first)
+
+    def owns(self, instance: object) -> bool:
+        """Whether `instance` still is this task's."""
+        return self._instance is instance
+
+    def finish(self, code: int = 500, reason: str = "the service ended without an answer") -> None:
+        """End the instance. What its legs have open is cancelled, hung up, or answered `code` with `reason`."""
+        self._end(code, reason)
+
+    def _end(self, code: int, reason: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._instance = None
+        for table, key in self._relids:
+            del table[key]
+        self.context.left(self)
+        sessions, self.sessions = list(self.sessions), {}
+        for session in sessions:
+            session.owner = NOBODY
+        for awaited in list(self._awaited):
+            awaited.cancel()
+        for session in sessions:
+            session.abandon(code, reason)

@@ -1,0 +1,1 @@
+"""Channels to peers, and the WebSocket connections that carry them."""

@@ -1,0 +1,239 @@
+"""WebSocket connections: RFC 6455 by Autobahn, with a short path for the frames that calls are made of.
+
+Nearly every frame is a whole, unfragmented, uncompressed text frame; those are unmasked and written here, several in
+one read, one write a read. Everything else (handshakes, fragments, control frames, violations, limits) is Autobahn's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionDeny
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gortc.transport.channels import BadName, Channels, PeerChannel, channel_name
+
+if TYPE_CHECKING:
+    from autobahn.websocket.types import ConnectionRequest
+
+    from gortc.jsip.timers import Timers
+    from gortc.settings import Settings
+
+UNSUPPORTED = 1003  # RFC 6455 section 7.4.1: it has received a type of data that it can't accept
+HEADER_MAX = 16384
+"""The largest opening handshake taken, in bytes."""
+
+_log = Logger(namespace="gortc.websocket")
+_TEXT = 0x81  # FIN, opcode text
+_MASKED = 0x80
+_PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
+
+
+class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
+    """One connection of one peer."""
+
+    factory: RtcFactory
+    channel: PeerChannel | None = None
+    http_request_path: str | None = None
+    http_request_uri = ""
+
+    # the opening handshake
+
+    def onConnect(self, request: ConnectionRequest) -> None:  # noqa: N802
+        """Let the peer in, or answer why not (docs/jsip.md section 1)."""
+        if request.path != self.factory.path:
+            raise ConnectionDeny(404, "no such path")
+        origin = request.headers.get("origin")
+        if origin is not None and not self.factory.admits(origin, request.host):
+            raise ConnectionDeny(403, "pages of this origin may not connect")
+        try:
+            self.name = channel_name(_userid(self.http_request_uri))
+        except BadName as bad:
+            raise ConnectionDeny(400, str(bad)) from None
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:  # noqa: N802, N803
+        """Answer HTTP with one line, and close."""
+        if self.http_request_path not in (None, self.factory.path):
+            code, reason = 404, "no such path"
+        elif code not in _PHRASES:
+            code = 400
+        text = "".join(char if char.isprintable() else " " for char in reason)[:200] + "\n"
+        body = text.encode()
+        head = (
+            f"HTTP/1.1 {code} {_PHRASES[code]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self.wasNotCleanReason = reason
+        self.wasClean = True  # for Autobahn's log; the refusal is counted here
+        self.factory.channels.journal.counts[f"handshake refused, {code}"] += 1
+        _log.debug("handshake refused with {code}: {reason}", code=code, reason=text.strip())
+        self.sendData(head.encode() + body)
+        self.dropConnection(abort=False)
+
+    def onOpen(self) -> None:  # noqa: N802
+        """The handshake is done: the channel has its connection."""
+        self._out: list[bytes] | None = None
+        self._heard = self.factory.clock.seconds()
+        self._watch = self.factory.timers.start(self.factory.ping, check_life, self)
+        self.channel = self.factory.channels.connect(self.name, self)
+
+    # up
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """Take what one read brought: whole text frames here, from the first other byte on Autobahn."""
+        channel = self.channel
+        if channel is None:
+            if len(self.data) + len(data) > HEADER_MAX and self.state == self.STATE_CONNECTING:
+                self.failHandshake("the opening handshake is too large")
+            else:
+                super().dataReceived(data)
+            return
+        self._heard = self.factory.clock.seconds()
+        if self.data or self.current_frame is not None or self.inside_message:
+            super().dataReceived(data)
+            return
+        out: list[bytes] = []
+        self._out = out
+        at, end, largest = 0, len(data), self.factory.frame_max
+        receive = self.factory.channels.receive
+        while end - at >= 6 and data[at] == _TEXT and data[at + 1] & _MASKED and self.state == self.STATE_OPEN:
+            size, start = data[at + 1] & 0x7F, at + 6
+            if size == 126:
+                size, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 8
+            stop = start + size
+            if size == 127 or size > largest or stop > end:
+                break
+            mask = (data[start - 4 : start] * (size // 4 + 1))[:size]
+            payload = (int.from_bytes(data[start:stop], "little") ^ int.from_bytes(mask, "little")).to_bytes(
+                size, "little"
+            )
+            if not payload.isascii() and not _is_utf8(payload):
+                break  # Autobahn says 1007
+            receive(channel, self, payload)
+            at = stop
+        self._out = None
+        if out:
+            self.transport.write(b"".join(out))
+        if at < end:
+            super().dataReceived(data[at:])
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
+        """A message that came the long way."""
+        if isBinary:
+            self.close(UNSUPPORTED, "text frames only")
+        elif self.channel is not None and self.state == self.STATE_OPEN:
+            self.factory.channels.receive(self.channel, self, payload)
+
+    # down
+
+    def send(self, data: bytes) -> bool:
+        """Write one text frame (RFC 6455 section 5.2: a server's frames are not masked)."""
+        if self.state != self.STATE_OPEN:
+            return False
+        size = len(data)
+        if size < 126:
+            frame = bytes((_TEXT, size)) + data
+        elif size < 65536:
+            frame = b"\x81\x7e" + size.to_bytes(2, "big") + data
+        else:
+            frame = b"\x81\x7f" + size.to_bytes(8, "big") + data
+        if self._out is None:
+            self.transport.write(frame)
+        else:
+            self._out.append(frame)
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake; the channel waits for another connection from now on."""
+        self._leave()
+        if self.state == self.STATE_OPEN:
+            if self._out:  # what was answered so far goes first
+                self.transport.write(b"".join(self._out))
+                self._out.clear()
+            self.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
+
+    def connectionLost(self, reason: Failure) -> None:  # noqa: N802
+        """The connection has gone."""
+        self._leave()
+        super().connectionLost(reason)
+
+    def _leave(self) -> None:
+        if self.channel is not None:
+            self.factory.channels.lost(self.channel, self)
+            self._watch.stop(self)
+
+    # life
+
+    def check_life(self) -> None:
+        """Ping; and drop a peer from which nothing has arrived for too long. Only what arrives proves life."""
+        factory = self.factory
+        left = self._heard + factory.dead - factory.clock.seconds()
+        if left <= 0:
+            factory.channels.journal.note("dead peer", self.name, f"nothing arrived for {factory.dead} s")
+            self._leave()
+            self.dropConnection(abort=True)
+            return
+        if self.state == self.STATE_OPEN:
+            self.sendPing()
+        self._watch = factory.timers.start(min(factory.ping, left), check_life, self)
+
+
+def check_life(connection: RtcProtocol) -> None:
+    """It is time to look after `connection`."""
+    connection.check_life()
+
+
+class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
+    """Makes the connections of one listening port."""
+
+    protocol = RtcProtocol
+    noisy = False
+
+    def __init__(self, channels: Channels, settings: Settings, timers: Timers, reactor: Any) -> None:
+        super().__init__(server="gortc", reactor=reactor)
+        self.channels = channels
+        self.timers = timers
+        self.clock = timers.clock
+        self.path = settings.path
+        self.frame_max = settings.frame_max
+        self.ping = settings.times.ping
+        self.dead = settings.times.dead
+        self._origins = frozenset(settings.origins)
+        self.setProtocolOptions(
+            webStatus=False,
+            failByDrop=False,
+            maxFramePayloadSize=settings.frame_max,
+            maxMessagePayloadSize=settings.frame_max,
+            openHandshakeTimeout=settings.handshake_seconds,
+            tcpNoDelay=True,
+        )
+
+    def admits(self, origin: str, host: str) -> bool:
+        """Whether a web page of `origin` may connect: one of the server's own host, or an origin of the settings."""
+        if origin in self._origins:
+            return True
+        try:
+            return urlsplit(origin).hostname == host.strip("[]").lower()
+        except ValueError:
+            return False
+
+
+def _userid(uri: str) -> str:
+    """The one `userid` of a request's query string, not decoded yet. Raises BadName."""
+    _, _, query = uri.partition("?")
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    found = [value for name, _, value in pairs if unquote(name) == "userid"]
+    if len(found) != 1:
+        raise BadName("the URL must have exactly one userid")
+    return found[0]
+
+
+def _is_utf8(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
