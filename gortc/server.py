@@ -46,9 +46,8 @@ class Server(Service):
     def privilegedStartService(self) -> None:  # noqa: N802
         """Listen, while a low port can still be had. Exits with one line where that fails."""
         super().privilegedStartService()
-        factory = RtcFactory(
-            self.node.channels, self.settings, Timers(self._reactor, self.node.timers.failed), self._reactor
-        )
+        timers = Timers(self._reactor, self.node.timers.failed)  # pings; the node's own count calls only
+        self._factory = factory = RtcFactory(self.node.channels, self.settings, timers, self._reactor)
         for text in self.settings.rtc:
             listening: Deferred[IListeningPort] = serverFromString(self._reactor, text).listen(factory)
             listening.addCallback(self.ports.append)
@@ -85,12 +84,12 @@ class Server(Service):
         return urls
 
     def stopService(self) -> Deferred[Any]:  # noqa: N802
-        """End the calls, close the connections, stop listening."""
+        """Stop listening, end the calls, and wait until the connections have closed, a second at most."""
         super().stopService()
-        self.node.stop()
-        for channel in list(self.node.channels.by_name.values()):
-            if channel.connection is not None:
-                channel.connection.close(GOING_AWAY, "the server is stopping")
-        stops = [port.stopListening() for port in self.ports]
+        stops: list[Any] = [port.stopListening() for port in self.ports]
         self.ports = []
+        self.node.stop()
+        for connection in list(self._factory.connections):
+            connection.close(GOING_AWAY, "the server is stopping")
+            stops.append(connection.is_closed)
         return DeferredList([stop for stop in stops if stop is not None])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gortc.jsip.message import Headers
 
-WIDTH = 16
+WIDTH = 18
 """Characters between two columns."""
 
 

@@ -155,8 +155,14 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
                 self._out.clear()
             self.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
 
+    def connectionMade(self) -> None:  # noqa: N802
+        """A connection; who it is, its handshake says."""
+        self.factory.connections.add(self)
+        super().connectionMade()
+
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802
         """The connection has gone."""
+        self.factory.connections.discard(self)
         self._leave()
         super().connectionLost(reason)
 
@@ -201,6 +207,7 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.frame_max = settings.frame_max
         self.ping = settings.times.ping
         self.dead = settings.times.dead
+        self.connections: set[RtcProtocol] = set()
         self._origins = frozenset(settings.origins)
         self.setProtocolOptions(
             webStatus=False,
