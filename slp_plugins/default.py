@@ -15,7 +15,7 @@ def prepare(context: Context) -> None:
 
 @service("default", prepare)
 async def default(call: Call) -> None:
-    """A call becomes two bridged legs, another request goes to its user and the answer comes back."""
+    """A call becomes two bridged legs; a MESSAGE goes to its user, and the answer comes back."""
     caller = call.caller
     for pattern, name in call.config["numbers"].items():
         if fnmatchcase(caller.called, pattern):
@@ -24,8 +24,11 @@ async def default(call: Call) -> None:
     if caller.method == "OPTIONS":
         caller.reply(caller.request, 200)
         return
+    if caller.method not in ("INVITE", "MESSAGE"):
+        caller.reply(caller.request, 405, headers={"Allow": "INVITE, MESSAGE, OPTIONS"})
+        return
     callee = call.leg(caller.called)
-    if caller.method != "INVITE":
+    if caller.method == "MESSAGE":
         response = await callee.send(caller.method, caller.offer, call.onward)
         caller.reply(caller.request, response.code, headers=response.carried)
         return

@@ -335,10 +335,10 @@ class InviteSession(Session):
         self.send_bye(self.make(BYE, {"Reason": reason}))
         self._tell_bye(reason)
 
-    def abandon(self, code: int, reason: str) -> None:
+    def abandon(self, code: int, reason: str | None, bye_reason: str | None = None) -> None:
         """The owner has gone: cancel what rings, hang up what talks, refuse what is asked."""
         if self.state in (ANSWERED, CONFIRMED):
-            self.step(SEND_BYE, self.make(BYE, {"Reason": reason}))
+            self.step(SEND_BYE, self.make(BYE, {"Reason": bye_reason} if bye_reason else None))
             return
         self.answer_open(code, reason)
         if self.state == NEW:  # it was never sent
@@ -505,6 +505,7 @@ TABLE: dict[str, dict[str, tuple[str, Action]]] = {
         SEND_INFO: (CANCELLING, S.cannot),
     },
     LEAVING: {
+        ACKED: (LEAVING, S.confirmed),
         INVITE: (LEAVING, S.unknown),
         UPDATE: (LEAVING, S.unknown),
         PRACK: (LEAVING, S.unknown),

@@ -45,7 +45,7 @@ class RequestSession(Session):
         else:
             self.refuse_own(request, 481)
 
-    def abandon(self, code: int, reason: str) -> None:
+    def abandon(self, code: int, reason: str | None, bye_reason: str | None = None) -> None:
         """The peer's request gets `code`; ours is no longer waited for."""
         self.answer_open(code, reason)
         self.end()

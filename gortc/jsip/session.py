@@ -124,8 +124,11 @@ class Session:
         """Answer a request of the service that may not be sent: a local response, after its call has returned."""
         self.layer.own_refused.start(response(request, code, local=True))
 
-    def abandon(self, code: int, reason: str) -> None:
-        """The owner has gone: leave the peer with a proper end. Open requests of it get `code`."""
+    def abandon(self, code: int, reason: str | None, bye_reason: str | None = None) -> None:
+        """The owner has gone: leave the peer with a proper end.
+
+        Open requests of it get `code` and `reason`; a BYE carries `bye_reason`.
+        """
         raise NotImplementedError
 
     def answer_open(self, code: int, reason: str | None = None) -> None:

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gortc.jsip.message import Headers, Request, Response
-from gortc.jsip.methods import BYE, CANCEL
+from gortc.jsip.methods import BYE, CANCEL, TERM
 from gortc.service.bridge import Bridge
 from gortc.service.interfaces import IServiceInstance, IServiceLogic
 from gortc.service.leg import Leg, LegFailed
@@ -172,10 +172,11 @@ class Call:
                 self._join(message)
             return None
         leg.receive(message)
-        if leg.over:
-            self._legs.pop(message.session, None)
-        if isinstance(message, Request) and self._gives_up(message):
-            self._running.cancel()
+        if isinstance(message, Request):
+            if message.method == TERM:
+                del self._legs[message.session]
+            elif self._gives_up(message):
+                self._running.cancel()
         return None
 
     def _gives_up(self, message: Request) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, fail
 
 from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
-from gortc.jsip.message import Headers, Request, Response
+from gortc.jsip.message import Headers, Request, Response, response
 from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PRACK, TERM, UPDATE
 from gortc.jsip.status import phrase
 
@@ -138,7 +138,7 @@ class Leg:
             if ack is None:
                 done.errback(LegFailed(487, "the caller has gone"))
                 return
-            if isinstance(answer, Response):
+            if isinstance(answer, Response) and not answer.session.over:
                 self.call.task.ack(answer.request, headers=ack.carried)
             done.callback(ack)
 
@@ -254,9 +254,9 @@ class Leg:
         return done
 
     def hang_up(self, code: int = 480, reason: str | None = None) -> None:
-        """End it as its state asks: BYE, CANCEL, or a final response with `code`."""
+        """End it as its state asks: BYE, CANCEL, or a final response with `code`; `reason` says why."""
         if self.session is not None and not self.over:
-            self.session.abandon(code, reason or phrase(code))
+            self.session.abandon(code, reason, reason)
 
     @property
     def requests(self) -> AsyncIterator[Request]:
@@ -302,8 +302,12 @@ class Leg:
         elif message.method == ACK:
             if message.related is not None and (acked := self._acks.pop(message.related, None)):
                 acked(message)
-        elif message.method in (BYE, TERM):
+        elif message.method == BYE:
             self._end()
+        elif message.method == TERM:
+            self._end()
+            for request in list(self._answers):  # sent as the session ended: nobody answers any more
+                self._receive_response(response(request, 487, local=True))
         elif not (self._relay is not None and self._relay(message)) and message.method != CANCEL:
             self._take(message)
 

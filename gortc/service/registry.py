@@ -115,7 +115,7 @@ class Registry:
         """Let every instance end and every service go."""
         for context in list(self._loaded.values()):
             for task in list(context.tasks):
-                task.finish(503, "the server is stopping")
+                task.finish(503, "the server is stopping", "the server is stopping")
             del self._loaded[context.name]
             try:
                 context.logic.unload()

@@ -124,7 +124,7 @@ class Task:
     def _fail(self, failure: Failure) -> None:
         dialogues = [session.dialogue_id for session in self.sessions]
         self.context.failed(failure, dialogues)
-        self._end(500, "service failed")
+        self._end(500, "service failed", "service failed")
 
     # what the instance may do
 
@@ -246,11 +246,14 @@ class Task:
         """Whether `instance` still is this task's."""
         return self._instance is instance
 
-    def finish(self, code: int = 500, reason: str = "the service ended without an answer") -> None:
-        """End the instance. What its legs have open is cancelled, hung up, or answered `code` with `reason`."""
-        self._end(code, reason)
+    def finish(
+        self, code: int = 500, reason: str = "the service ended without an answer", bye_reason: str | None = None
+    ) -> None:
+        """End the instance. What its legs have open is cancelled, hung up (`bye_reason` says why, if anything does),
+        or answered `code` with `reason`."""
+        self._end(code, reason, bye_reason)
 
-    def _end(self, code: int, reason: str) -> None:
+    def _end(self, code: int, reason: str, bye_reason: str | None) -> None:
         if self._ended:
             return
         self._ended = True
@@ -264,4 +267,4 @@ class Task:
         for awaited in list(self._awaited):
             awaited.cancel()
         for session in sessions:
-            session.abandon(code, reason)
+            session.abandon(code, reason, bye_reason)
