@@ -19,7 +19,10 @@ async def default(call: Call) -> None:
     caller = call.caller
     for pattern, name in call.config["numbers"].items():
         if fnmatchcase(caller.called, pattern):
-            call.become(name)
+            try:
+                call.become(name)
+            except LookupError as missing:
+                caller.reject(404, str(missing))
             return
     if caller.method == "OPTIONS":
         caller.reply(caller.request, 200)

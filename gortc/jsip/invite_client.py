@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gortc.jsip.message import Response
+from gortc.jsip.message import Request, Response
+from gortc.jsip.methods import CANCEL
 from gortc.jsip.transaction import CANCELLED, EXPIRED, FAILURE, PROVISIONAL, SUCCESS, TRYING, Table, Transaction
 
 if TYPE_CHECKING:
@@ -64,13 +65,14 @@ class InviteClient(Transaction):
             self.session.ack(self.request)
         self.session.refused(self, response)
 
-    def cancel(self, _: Any) -> None:
-        """The service gives up: CANCEL goes out, the final response is waited for."""
-        self._send_cancel()
+    def cancel(self, cancel: Request | None) -> None:
+        """The service gives up: its CANCEL (or ours, where the service has gone) goes out; the final response is
+        waited for."""
+        self._send_cancel(cancel)
 
     def no_answer(self, _: Any) -> None:
         """No final response in time: CANCEL, and a local 408 to the service, once."""
-        self._send_cancel()
+        self._send_cancel(None)
         self.session.deliver(self.local(408))
 
     def crossed(self, response: Response) -> None:
@@ -102,13 +104,13 @@ class InviteClient(Transaction):
         self.close()
         self.session.given_up(self)
 
-    def _send_cancel(self) -> None:
+    def _send_cancel(self, cancel: Request | None) -> None:
         self.layer.ringing_in_all.stop(self)
         if self.first:
             self.session.step(CANCELLED)
         if not self.refusal:  # an INVITE that can't be delivered is about to come back on its own
             self.wait(self.layer.cancelling)
-            self.session.cancel(self.request)
+            self.layer.send_request(cancel or self.session.related(CANCEL, self.request))
 
     START = CALLING
     TABLE: ClassVar[Table] = {

@@ -296,7 +296,7 @@ class InviteSession(Session):
         """The service gives up an INVITE or re-INVITE of its own: its transaction sends the CANCEL."""
         invite = request.related and self.transactions.get(request.related.cseq)
         if invite and invite.request.method == INVITE:
-            invite.step(CANCELLED)
+            invite.step(CANCELLED, request)
         else:
             self.layer.journal.note("CANCEL of nothing", self.channel.name, request)
 

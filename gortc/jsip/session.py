@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from gortc.jsip.layers import Channel, Owner
 from gortc.jsip.message import Headers, Request, Response, response
-from gortc.jsip.methods import ACK, CANCEL
-from gortc.jsip.transaction import FAILURE, Transaction
+from gortc.jsip.methods import ACK
+from gortc.jsip.transaction import Transaction
 
 if TYPE_CHECKING:
     from gortc.jsip.sessions import Sessions
@@ -116,10 +116,6 @@ class Session:
         """Send the stack's own ACK for `invite`."""
         self.layer.below.send_request(self.related(ACK, invite))
 
-    def cancel(self, invite: Request) -> None:
-        """Send CANCEL for `invite`."""
-        self.layer.below.send_request(self.related(CANCEL, invite))
-
     def refuse_own(self, request: Request, code: int) -> None:
         """Answer a request of the service that may not be sent: a local response, after its call has returned."""
         self.layer.own_refused.start(response(request, code, local=True))
@@ -136,7 +132,7 @@ class Session:
         headers = {"Reason": reason} if reason else {}
         for key in [key for key in self.transactions if key < 0]:
             transaction = self.transactions.get(key)
-            if transaction is not None and FAILURE in transaction.TABLE[transaction.state]:
+            if transaction is not None and transaction.unfinished:
                 transaction.answer(code, **headers)
 
     def end(self) -> None:

@@ -84,6 +84,11 @@ class Transaction:
         self.session.transactions.pop(self.key, None)
 
     @property
+    def unfinished(self) -> bool:
+        """Whether it still waits for its final response."""
+        return FAILURE in self.TABLE[self.state]
+
+    @property
     def awaited(self) -> bool:
         """Whether the service waits for the response: a request that it sent, but BYE and CANCEL."""
         return self.key > 0 and not self.request.local and self.request.method not in (BYE, CANCEL)

@@ -208,6 +208,8 @@ class Call:
             done.callback(None)
         if self.task.owns(self):
             if isinstance(outcome, Failure) and isinstance(outcome.value, LegFailed):
+                if self.first is not None and self.caller.unanswered:
+                    self.caller.reject(outcome.value)
                 self.task.finish(outcome.value.code, str(outcome.value))
             else:
                 self.task.finish()

@@ -16,6 +16,7 @@ from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
 from gortc.jsip.message import Headers, Request, Response, response
 from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PRACK, TERM, UPDATE
 from gortc.jsip.status import phrase
+from gortc.jsip.uri import BadURI
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
@@ -128,7 +129,7 @@ class Leg:
             carried = {**answer.carried, **carried}
         elif answer is not None:
             carried["Body"] = answer
-        if self.over or -invite.cseq not in invite.session.transactions:
+        if not self.unanswered:
             return fail(LegFailed(487, "the caller has gone"))
 
         def forget(_: object) -> None:
@@ -159,6 +160,12 @@ class Leg:
             headers["Reason"] = reason
         self.call.task.answer(self.request, code, headers=headers)
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether the first request of an incoming leg still waits for its final response."""
+        transaction = self.request.session.transactions.get(-self.request.cseq)
+        return transaction is not None and transaction.unfinished
+
     def reply(
         self, request: Request, code: int = 200, body: Any = None, headers: Mapping[str, Any] | None = None
     ) -> None:
@@ -184,7 +191,10 @@ class Leg:
             return fail(LegFailed(481, "the leg is over"))
         carried = {**(self.call.carried if self.session is None else {}), **(headers or {})}
         carried.pop("Body", None)
-        invite = self._send(INVITE, offer, carried)
+        try:
+            invite = self._send(INVITE, offer, carried)
+        except BadURI as bad:
+            return fail(LegFailed(400, str(bad)))
         done: Deferred[Response] = Deferred(lambda d: self.cancel(invite))
 
         def answered(response: Response) -> None:
@@ -230,7 +240,10 @@ class Leg:
         """Send a request (INFO, MESSAGE, UPDATE, ...) and wait for its 2xx. Fails with LegFailed."""
         if self.over:
             return fail(LegFailed(481, "the leg is over"))
-        request = self._send(method, body, headers)
+        try:
+            request = self._send(method, body, headers)
+        except BadURI as bad:
+            return fail(LegFailed(400, str(bad)))
         done: Deferred[Response] = Deferred()
 
         def answered(response: Response) -> None:

@@ -6,6 +6,7 @@ one read, one write a read. Everything else (handshakes, fragments, control fram
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -158,6 +159,8 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def connectionMade(self) -> None:  # noqa: N802
         """A connection; who it is, its handshake says."""
         self.factory.connections.add(self)
+        with suppress(AttributeError, OSError):  # a UNIX socket; Autobahn's own option comes too early to work
+            self.transport.setTcpNoDelay(True)  # an ACK and the BYE after it must not wait for each other
         super().connectionMade()
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802
@@ -215,7 +218,6 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
             maxFramePayloadSize=settings.frame_max,
             maxMessagePayloadSize=settings.frame_max,
             openHandshakeTimeout=settings.handshake_seconds,
-            tcpNoDelay=True,
         )
 
     def admits(self, origin: str, host: str) -> bool:
