@@ -15,6 +15,9 @@ class Ladder:
         self.parties = list(parties)
         self._rows: list[tuple[float, str, str, str]] = []
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def add(self, time: float, source: str, target: str, message: Headers) -> None:
         """`source` sends `message` to `target` at `time`, in seconds."""
         for party in (source, target):

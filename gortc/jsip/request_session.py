@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gortc.jsip.message import Request, Response
-from gortc.jsip.methods import ACK, BYE, CANCEL, STARTERS
+from gortc.jsip.methods import ACK, BYE, CANCEL
 from gortc.jsip.session import Session
 from gortc.jsip.transaction import Transaction
 
@@ -13,14 +13,11 @@ class RequestSession(Session):
 
     __slots__ = ()
 
+    lone = True
+
     def receive(self, request: Request) -> None:
-        """The first request goes up; it is the only one."""
-        if len(self.transactions) == 1:
-            self.deliver(request)
-        elif request.method in STARTERS:
-            self.transactions[-request.cseq].answer(491, Reason="this session is one transaction, which is still open")
-        else:
-            self.transactions[-request.cseq].answer(481)
+        """The first request goes up; the storey below has refused any other."""
+        self.deliver(request)
 
     def progress(self, transaction: Transaction, response: Response) -> None:
         """A provisional response goes up."""
@@ -32,9 +29,8 @@ class RequestSession(Session):
         self.end()
 
     def finished(self, transaction: Transaction) -> None:
-        """The session ends with its transaction; refusing a further one leaves the first one open."""
-        if not self.transactions:
-            self.end()
+        """The session ends with its transaction."""
+        self.end()
 
     def send_request(self, request: Request) -> None:
         """The first request goes out; nothing else may follow in this session."""

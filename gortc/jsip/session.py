@@ -30,6 +30,9 @@ class Session:
         "transactions", "unacked", "uri",
     )  # fmt: skip
 
+    lone = False
+    """Whether it is a session of one transaction."""
+
     def __init__(self, layer: Sessions, channel: Channel, headers: Mapping[str, Any], outgoing: bool) -> None:
         self.layer = layer
         self.channel = channel

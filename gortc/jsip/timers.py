@@ -69,11 +69,12 @@ Item = TypeVar("Item", bound=Hashable)
 class TimerQueue(Generic[Item]):
     """Items that each wait `seconds` and are then given to `fire`. Made by `Timers.queue`."""
 
-    __slots__ = ("_call", "_due", "_timers", "fire", "seconds")
+    __slots__ = ("_call", "_constant", "_due", "_timers", "fire", "seconds")
 
-    def __init__(self, timers: Timers, seconds: float, fire: Callable[[Item], object]) -> None:
+    def __init__(self, timers: Timers, seconds: float, fire: Callable[[Item], object], constant: bool) -> None:
         self.seconds = seconds
         self.fire = fire
+        self._constant = constant
         self._timers = timers
         self._due: dict[Item, float] = {}  # in the order of starting, which is the order of expiry
         self._call: Call | None = None
@@ -92,10 +93,12 @@ class TimerQueue(Generic[Item]):
 
     def stop(self, item: Item) -> None:
         """`item` waits no longer; nothing happens where it did not."""
-        if self._due.pop(item, None) is not None and not self._due:
+        if self._due.pop(item, None) is not None and not self._due and not self._constant:
             self._rest()
 
     def _rest(self) -> None:
+        """A queue of a named time goes. A constant one keeps its call of the clock, which finds nothing and is then
+        not renewed: most requests are answered at once, and must not pay for a call each."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -119,7 +122,7 @@ class TimerQueue(Generic[Item]):
         if self._call is None and self._due:
             first = next(iter(self._due.values()))
             self._call = self._timers.clock.callLater(max(0.0, first - now), self._tick)
-        elif not self._due:
+        elif not self._due and not self._constant:
             self._rest()
 
 
@@ -139,7 +142,7 @@ class Timers:
 
     def queue(self, seconds: float, fire: Callable[[Item], object]) -> TimerQueue[Item]:
         """A queue for a constant time, kept for good."""
-        made = TimerQueue(self, seconds, fire)
+        made = TimerQueue(self, seconds, fire, constant=True)
         self._constant.append(made)
         return made
 
@@ -148,7 +151,7 @@ class Timers:
         key = (seconds, fire)
         queue = self._named.get(key)
         if queue is None:
-            queue = self._named[key] = TimerQueue(self, seconds, fire)
+            queue = self._named[key] = TimerQueue(self, seconds, fire, constant=False)
         queue.start(item)
         return queue
 

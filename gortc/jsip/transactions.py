@@ -14,7 +14,7 @@ from gortc.jsip.invite_client import InviteClient
 from gortc.jsip.invite_server import InviteServer
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Message, Request, Response
-from gortc.jsip.methods import ACK, CANCEL, INVITE
+from gortc.jsip.methods import ACK, CANCEL, INVITE, STARTERS
 from gortc.jsip.request_client import RequestClient
 from gortc.jsip.request_server import RequestServer
 from gortc.jsip.timers import Timers, Times
@@ -63,12 +63,19 @@ class Transactions:
             return
         key = -message.cseq
         live = session.transactions.get(key)
-        if live is None:
+        if live is not None:
+            self._repeated(channel, message, live)
+        elif session.lone and session.transactions:
+            reason = "this session is one transaction, which is still open"
+            self.below.answer(channel, message, 491 if method in STARTERS else 481, Reason=reason)
+        else:
             make = InviteServer if method == INVITE else RequestServer
             session.transactions[key] = transaction = make(self, message, key)
             transaction.begin()
             session.receive(message)
-        elif live.request.method != method:
+
+    def _repeated(self, channel: Channel, message: Request, live: Transaction) -> None:
+        if live.request.method != message.method:
             self.below.answer(channel, message, 400, Reason=f"CSeq {message.cseq} is a live {live.request.method}'s")
         else:  # the same request again while it lives is not given to the service twice
             self.journal.note("repeated request", channel.name, message)

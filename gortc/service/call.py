@@ -175,7 +175,7 @@ class Call:
         if isinstance(message, Request):
             if message.method == TERM:
                 del self._legs[message.session]
-            elif self._gives_up(message):
+            elif not self._running.called and self._gives_up(message):
                 self._running.cancel()
         return None
 
@@ -213,6 +213,10 @@ class Call:
                 self.task.finish(outcome.value.code, str(outcome.value))
             else:
                 self.task.finish()
+        for leg in self._legs.values():
+            leg.release()
+        self._legs.clear()
+        self.__dict__.pop("caller", None)  # leave no cycle to the collector
 
     def _join(self, request: Request) -> None:
         if request.local or request.method == BYE:

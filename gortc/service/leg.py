@@ -308,6 +308,12 @@ class Leg:
         """Call `acked` with the ACK to our answer to `invite`, or with None where it can't come any more."""
         self._acks[invite] = acked
 
+    def release(self) -> None:
+        """The call is over: hold on to nothing that leads back to it."""
+        self._relay = None
+        self._answers.clear()
+        self._acks.clear()
+
     def receive(self, message: Request | Response) -> None:
         """Take a message of this leg."""
         if isinstance(message, Response):

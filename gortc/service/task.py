@@ -257,7 +257,7 @@ class Task:
         if self._ended:
             return
         self._ended = True
-        self._instance = None
+        self._instance = self.first = None  # a first message leads back here: leave no cycle to the collector
         for table, key in self._relids:
             del table[key]
         self.context.left(self)
