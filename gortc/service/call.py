@@ -174,7 +174,7 @@ class Call:
         leg.receive(message)
         if isinstance(message, Request):
             if message.method == TERM:
-                del self._legs[message.session]
+                self._legs.pop(message.session, None)
             elif not self._running.called and self._gives_up(message):
                 self._running.cancel()
         return None
@@ -202,7 +202,11 @@ class Call:
         return done
 
     def _done(self, outcome: Any, done: Deferred[Any]) -> None:
-        if isinstance(outcome, Failure) and not outcome.check(CancelledError, LegFailed):
+        failed = isinstance(outcome, Failure) and not outcome.check(CancelledError, LegFailed)
+        if done.called:  # the task has ended before its coroutine
+            if failed:
+                self.context.failed(outcome, [])
+        elif failed:
             done.errback(outcome)
         else:
             done.callback(None)
