@@ -54,6 +54,7 @@ class Call:
         self.details: Headers = {}
         self._logic = logic
         self._legs: dict[Session, Leg] = {}
+        self._started = False
         self._running: Deferred[Any] | None = None
         self._waiting: deque[Leg] | None = None
         self._reader: Deferred[None] | None = None
@@ -163,7 +164,8 @@ class Call:
 
     def receive(self, message: Request | Response) -> Deferred[Any] | None:
         """Take a message of any leg; the first one starts the coroutine."""
-        if self._running is None:
+        if not self._started:
+            self._started = True
             assert isinstance(message, Request)
             return self._start(message)
         leg = self._legs.get(message.session)
@@ -175,7 +177,7 @@ class Call:
         if isinstance(message, Request):
             if message.method == TERM:
                 self._legs.pop(message.session, None)
-            elif not self._running.called and self._gives_up(message):
+            elif self._running is not None and not self._running.called and self._gives_up(message):
                 self._running.cancel()
         return None
 
@@ -194,33 +196,29 @@ class Call:
             self.first = message
             self.caller = Leg(self, message.headers["Request-URI"], message)
             self.adopt(self.caller)
-        self._running = Deferred()  # a message may come while the coroutine takes its first step
-        self._running = Deferred.fromCoroutine(self._logic(self))
-        running = self._running
-        done: Deferred[Any] = Deferred(lambda _: running.cancel())
-        running.addBoth(self._done, done)
-        return done
+        self._running = running = Deferred.fromCoroutine(self._logic(self))
+        return running.addBoth(self._done)
 
-    def _done(self, outcome: Any, done: Deferred[Any]) -> None:
-        failed = isinstance(outcome, Failure) and not outcome.check(CancelledError, LegFailed)
-        if done.called:  # the task has ended before its coroutine
-            if failed:
-                self.context.failed(outcome, [])
-        elif failed:
-            done.errback(outcome)
-        else:
-            done.callback(None)
-        if self.task.owns(self):
-            if isinstance(outcome, Failure) and isinstance(outcome.value, LegFailed):
-                if self.first is not None and self.caller.unanswered:
-                    self.caller.reject(outcome.value)
-                self.task.finish(outcome.value.code, str(outcome.value))
-            else:
-                self.task.finish()
+    def _done(self, outcome: Any) -> Failure | None:
+        """The coroutine has ended: so has the call. A failure that is the service's own goes on to the task."""
+        failure = outcome if isinstance(outcome, Failure) else None
+        if failure is not None and isinstance(failure.value, LegFailed):
+            if self.first is not None and self.caller.unanswered:
+                self.caller.reject(failure.value)
+            self._finish(failure.value.code, str(failure.value))
+            failure = None
+        elif failure is None or failure.check(CancelledError):
+            self._finish()
+            failure = None
         for leg in self._legs.values():
             leg.release()
         self._legs.clear()
         self.__dict__.pop("caller", None)  # leave no cycle to the collector
+        return failure
+
+    def _finish(self, *why: Any) -> None:
+        if self.task.owns(self):  # else it has become another service's
+            self.task.finish(*why)
 
     def _join(self, request: Request) -> None:
         if request.local or request.method == BYE:
