@@ -109,7 +109,7 @@ class InviteSession(Session):
 
     def take_prack(self, request: Request) -> None:
         """RFC 3262 section 3: only the INVITE's sender acknowledges its provisional responses."""
-        if self.outgoing and not self._inviting(ours=False):
+        if self.outgoing:
             self.unknown(request)
         elif self._take_exchange(request):
             self.deliver(request)
@@ -155,9 +155,6 @@ class InviteSession(Session):
         else:
             self.expire = min(expire, times.session_max)
         return True
-
-    def _inviting(self, ours: bool) -> bool:
-        return any(t.request.method == INVITE and (t.key > 0) == ours for t in self.transactions.values())
 
     def _transaction(self, request: Request) -> Transaction:
         return self.transactions[-request.cseq]
@@ -269,7 +266,7 @@ class InviteSession(Session):
 
     def send_prack(self, request: Request) -> None:
         """Only the INVITE's sender acknowledges provisional responses (RFC 3262 section 4)."""
-        if not self.outgoing and not self._inviting(ours=True):
+        if not self.outgoing:
             self.refuse_own(request, 481)
         elif self._may_exchange(request):
             self._send_exchange(request)
@@ -337,11 +334,10 @@ class InviteSession(Session):
 
     def abandon(self, code: int, reason: str | None, bye_reason: str | None = None) -> None:
         """The owner has gone: cancel what rings, hang up what talks, refuse what is asked."""
+        self.answer_open(code, reason)
         if self.state in (ANSWERED, CONFIRMED):
             self.step(SEND_BYE, self.make(BYE, {"Reason": bye_reason} if bye_reason else None))
-            return
-        self.answer_open(code, reason)
-        if self.state == NEW:  # it was never sent
+        elif self.state == NEW:  # it was never sent
             self.end()
         elif self.outgoing and CANCELLED in TABLE[self.state]:
             first = self.transactions.get(1)

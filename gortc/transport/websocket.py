@@ -59,6 +59,8 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         """Answer HTTP with one line, and close."""
         if self.http_request_path not in (None, self.factory.path):
             code, reason = 404, "no such path"
+        elif "origin" in reason.lower():
+            code = 403
         elif code not in _PHRASES:
             code = 400
         text = "".join(char if char.isprintable() else " " for char in reason)[:200] + "\n"
@@ -215,6 +217,7 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.setProtocolOptions(
             webStatus=False,
             failByDrop=False,
+            allowNullOrigin=True,  # `admits` decides of every origin
             maxFramePayloadSize=settings.frame_max,
             maxMessagePayloadSize=settings.frame_max,
             openHandshakeTimeout=settings.handshake_seconds,
