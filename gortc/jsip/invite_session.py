@@ -337,12 +337,8 @@ class InviteSession(Session):
         self.answer_open(code, reason)
         if self.state in (ANSWERED, CONFIRMED):
             self.step(SEND_BYE, self.make(BYE, {"Reason": bye_reason} if bye_reason else None))
-        elif self.state == NEW:  # it was never sent
-            self.end()
         elif self.outgoing and CANCELLED in TABLE[self.state]:
-            first = self.transactions.get(1)
-            if first is not None:
-                first.step(CANCELLED)
+            self.transactions[1].step(CANCELLED)
 
     def end(self) -> None:
         """Over: no state, no clock."""

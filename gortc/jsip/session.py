@@ -69,9 +69,8 @@ class Session:
         raise NotImplementedError
 
     def deliver(self, message: Request | Response) -> None:
-        """Hand a message to the storey above, unless the session is over."""
-        if not self.over:
-            self.layer.above.receive(message)
+        """Hand a message to the storey above."""
+        self.layer.above.receive(message)
 
     # down
 
@@ -147,5 +146,4 @@ class Session:
             transaction.close()
             if transaction.awaited:
                 self.deliver(transaction.local(487))
-        if not self.over:  # else a service's reaction to the 487 has ended it
-            self.layer.close(self)
+        self.layer.close(self)

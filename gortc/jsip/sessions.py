@@ -103,5 +103,5 @@ class Sessions:
 def give_back(refused: Response) -> None:
     """Tell the service that its request was not sent."""
     owner = refused.session.owner
-    if owner is not None:
-        owner.receive(refused)
+    assert owner is not None  # it was a service that sent the request
+    owner.receive(refused)

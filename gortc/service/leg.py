@@ -269,7 +269,7 @@ class Leg:
     def hang_up(self, code: int = 480, reason: str | None = None) -> None:
         """End it as its state asks: BYE, CANCEL, or a final response with `code`; `reason` says why."""
         if self.session is not None and not self.over:
-            self.session.abandon(code, reason, reason)
+            self.session.abandon(487 if self.talking else code, reason, reason)
 
     @property
     def requests(self) -> AsyncIterator[Request]:

@@ -107,8 +107,8 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             if size == 126:
                 size, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 8
             stop = start + size
-            if size == 127 or size > largest or stop > end:
-                break
+            if size == 127 or size > largest or stop > end or (size < 126 and start - at == 8):
+                break  # section 5.2: the length takes the fewest bytes it can; Autobahn says 1002
             mask = (data[start - 4 : start] * (size // 4 + 1))[:size]
             payload = (int.from_bytes(data[start:stop], "little") ^ int.from_bytes(mask, "little")).to_bytes(
                 size, "little"
@@ -216,6 +216,7 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self._origins = frozenset(settings.origins)
         self.setProtocolOptions(
             webStatus=False,
+            versions=[13],  # RFC 6455; the drafts before it name the origin elsewhere
             failByDrop=False,
             allowNullOrigin=True,  # `admits` decides of every origin
             maxFramePayloadSize=settings.frame_max,
