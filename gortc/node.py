@@ -23,9 +23,7 @@ _messages = Logger(namespace="gortc.trace")
 
 
 def _trace(direction: str, channel: str, headers: Headers) -> None:
-    kind = headers.get("Code") or headers.get("Type")
-    text = "{direction} {channel} {kind} {headers}"
-    _messages.info(text, direction=direction, channel=channel, kind=kind, headers=headers)
+    _messages.info("{direction} {channel} {message}", direction=direction, channel=channel, message=headers)
 
 
 class Node:
@@ -41,12 +39,12 @@ class Node:
         self.settings = settings
         self.journal = Journal(drops.line, drops.failed)
         self.timers = Timers(clock, drops.failed)
-        self.services = Registry(settings.realm)
+        self.services = Registry(settings.realm, settings.unread_max)
         self.syntax = Syntax(self.journal, _trace if settings.trace else None)
         self.channels = Channels(
             clock, self.journal, self.syntax, domains, settings.garbage_max, settings.garbage_seconds
         )
-        self.transactions = Transactions(self.timers, settings.times, self.journal)
+        self.transactions = Transactions(self.timers, settings.times, self.journal, settings.requests_max)
         self.sessions = Sessions(
             self.timers, settings.times, self.journal, self.syntax, self.channels.route, settings.realm
         )

@@ -131,6 +131,12 @@ class Settings:
     """The largest frame and message taken, in bytes; a larger one closes the connection with 1009."""
     handshake_seconds: float = _setting(10.0, _positive)
     """How long a peer may take for its opening handshake."""
+    handshake_max: int = _setting(16384, _positive)
+    """The largest opening handshake taken, in bytes."""
+    requests_max: int = _setting(100, _positive)
+    """So many requests of a peer may be open in one dialogue; a further one gets 503."""
+    unread_max: int = _setting(64, _positive)
+    """So many requests of a leg may wait for its service to read them; a further one gets 480."""
     garbage_max: int = _setting(20, _positive)
     """So many bad messages in `garbage_seconds` close a connection with 1008."""
     garbage_seconds: float = _setting(10.0, _positive)

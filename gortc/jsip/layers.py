@@ -50,10 +50,11 @@ class Journal:
 
     def __init__(
         self,
-        line: Callable[[str, str, str], None] = lambda reason, channel, detail: None,
+        line: Callable[[str, str, object], None] = lambda reason, channel, detail: None,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`line(reason, channel, detail)` logs, rate-limited; `failed()` logs the exception being handled."""
+        """`line(reason, channel, detail)` logs, rate-limited; `detail` is a message, or says what there was instead.
+        `failed()` logs the exception being handled."""
         self.counts: Counter[str] = Counter()
         self.failed = failed
         self._line = line
@@ -61,4 +62,4 @@ class Journal:
     def note(self, reason: str, channel: str, detail: object) -> None:
         """Count `reason` and log it."""
         self.counts[reason] += 1
-        self._line(reason, channel, str(detail))
+        self._line(reason, channel, detail)

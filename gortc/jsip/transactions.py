@@ -14,7 +14,7 @@ from gortc.jsip.invite_client import InviteClient
 from gortc.jsip.invite_server import InviteServer
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Message, Request, Response
-from gortc.jsip.methods import ACK, CANCEL, INVITE, STARTERS
+from gortc.jsip.methods import ACK, BYE, CANCEL, INVITE, STARTERS
 from gortc.jsip.request_client import RequestClient
 from gortc.jsip.request_server import RequestServer
 from gortc.jsip.timers import Timers, Times
@@ -32,8 +32,9 @@ class Transactions:
     above: Sessions
     below: Syntax
 
-    def __init__(self, timers: Timers, times: Times, journal: Journal) -> None:
+    def __init__(self, timers: Timers, times: Times, journal: Journal, requests_max: int) -> None:
         self.journal = journal
+        self._requests_max = requests_max
         self.unanswered = timers.queue(times.transaction, expire)
         self.provisional = timers.queue(times.provisional, expire)
         self.ringing = timers.queue(times.invite, expire)
@@ -68,6 +69,8 @@ class Transactions:
         elif session.lone and session.transactions:
             reason = "this session is one transaction, which is still open"
             self.below.answer(channel, message, 491 if method in STARTERS else 481, Reason=reason)
+        elif len(session.transactions) >= self._requests_max and method != BYE:
+            self.below.answer(channel, message, 503, Reason="too many requests are open in this dialogue")
         else:
             make = InviteServer if method == INVITE else RequestServer
             session.transactions[key] = transaction = make(self, message, key)

@@ -20,8 +20,10 @@ from twisted.logger import (
 )
 from twisted.python.logfile import LogFile
 
+from gortc.jsip.message import Message
 from gortc.jsip.timers import Clock
 
+_NAMES = ("Type", "Code", "DialogueID", "CSeq")
 _LEGACY = frozenset(("format", "isError", "message", "system", "time"))
 
 
@@ -72,8 +74,8 @@ class DropLog:
         self._lines = 0
         self._silent = 0
 
-    def line(self, reason: str, channel: str, detail: str) -> None:
-        """Log that something of `channel` was dropped or refused for `reason`."""
+    def line(self, reason: str, channel: str, detail: object) -> None:
+        """Log that something of `channel` was dropped or refused for `reason`; of a message, what names it."""
         second = int(self._clock.seconds())
         if second != self._second:
             if self._silent:
@@ -83,7 +85,9 @@ class DropLog:
         if self._lines > self._per_second:
             self._silent += 1
         else:
-            self._log.warn("{reason}: {detail} from {channel}", reason=reason, channel=channel, detail=detail[:200])
+            names = {name: detail.headers.get(name) for name in _NAMES} if isinstance(detail, Message) else {}
+            text = "{reason}: {detail}, channel {channel}"
+            self._log.warn(text, reason=reason, channel=channel, detail=str(detail)[:200], **names)
 
     def failed(self) -> None:
         """Log the exception being handled, a defect of ours, with its traceback."""

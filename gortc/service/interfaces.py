@@ -45,5 +45,5 @@ class IServiceInstance(Interface):
         the instance: open requests get 500, legs are hung up.
 
         The instance ends when it says so (`task.finish()`), or when it has returned, has no leg left, and every
-        Deferred that it returned has fired.
+        Deferred that it returned has fired. It may be an `async def` as well.
         """

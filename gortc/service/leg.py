@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from gortc.jsip.session import Session
     from gortc.service.call import Call
 
-UNREAD_MAX = 64
-"""So many requests of one leg may wait for the service to read them; a further one gets 480."""
-
 
 class LegFailed(Exception):
     """A leg did not do what was asked of it: busy, refused, offline, too slow, gone.
@@ -339,7 +336,7 @@ class Leg:
 
     def _take(self, request: Request) -> None:
         if self._unread is not None:
-            if len(self._unread) >= UNREAD_MAX:
+            if len(self._unread) >= self.call.context.unread_max:
                 self.reply(request, 480, headers={"Reason": "too many requests wait"})
                 return
             self._unread.append(request)

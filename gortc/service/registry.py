@@ -38,14 +38,15 @@ class Context:
     """What all instances of one loaded service share.
 
     `name` is what it is loaded under, `config` what the settings say of it, `realm` the node's own domain, `shared` a
-    dict for the service's own use.
+    dict for the service's own use, `unread_max` the setting of that name.
     """
 
-    def __init__(self, logic: IServiceLogic, name: str, config: Mapping[str, Any], realm: str) -> None:
+    def __init__(self, logic: IServiceLogic, name: str, config: Mapping[str, Any], realm: str, unread_max: int) -> None:
         self.logic = logic
         self.name = name
         self.config = config
         self.realm = realm
+        self.unread_max = unread_max
         self.shared: dict[Any, Any] = {}
         self.log = Logger(namespace=f"slp.{name}")
         self.tasks: dict[Task, None] = {}
@@ -87,8 +88,9 @@ class Context:
 class Registry:
     """The loaded services, by name."""
 
-    def __init__(self, realm: str) -> None:
+    def __init__(self, realm: str, unread_max: int) -> None:
         self.realm = realm
+        self._unread_max = unread_max
         self._loaded: dict[str, Context] = {}
 
     def __iter__(self) -> Iterator[Context]:
@@ -100,7 +102,7 @@ class Registry:
 
     def load(self, logic: IServiceLogic, name: str, config: Mapping[str, Any], dispatch: Dispatcher) -> bool:
         """Load one service. A failure is logged with its traceback; returns whether it is loaded."""
-        context = Context(logic, name, config, self.realm)
+        context = Context(logic, name, config, self.realm, self._unread_max)
         context.bind(dispatch)
         self._loaded[name] = context
         try:

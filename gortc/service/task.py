@@ -7,6 +7,7 @@ the instance ends, its rows in the tables go at once and the stack alone finishe
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Coroutine
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,9 @@ class Task:
             return
         try:
             result = self._instance.receive(message)
-            if result is not None:
+            if isinstance(result, Coroutine):
+                result = Deferred.fromCoroutine(result)
+            if isinstance(result, Deferred):
                 self._await(result)
         except Exception:
             self._fail(Failure())

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from gortc.settings import Settings
 
 UNSUPPORTED = 1003  # RFC 6455 section 7.4.1: it has received a type of data that it can't accept
-HEADER_MAX = 16384
-"""The largest opening handshake taken, in bytes."""
 
 _log = Logger(namespace="gortc.websocket")
 _TEXT = 0x81  # FIN, opcode text
@@ -89,7 +87,7 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         """Take what one read brought: whole text frames here, from the first other byte on Autobahn."""
         channel = self.channel
         if channel is None:
-            if len(self.data) + len(data) > HEADER_MAX and self.state == self.STATE_CONNECTING:
+            if len(self.data) + len(data) > self.factory.handshake_max and self.state == self.STATE_CONNECTING:
                 self.failHandshake("the opening handshake is too large")
             else:
                 super().dataReceived(data)
@@ -210,6 +208,7 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.clock = timers.clock
         self.path = settings.path
         self.frame_max = settings.frame_max
+        self.handshake_max = settings.handshake_max
         self.ping = settings.times.ping
         self.dead = settings.times.dead
         self.connections: set[RtcProtocol] = set()
