@@ -6,8 +6,8 @@ URI, or an answer that says why not.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from gortc.jsip.message import Request, Response, response
 from gortc.jsip.methods import TERM
@@ -50,7 +50,7 @@ class Dispatcher:
 
     def mint(self, task: Task) -> str:
         """A relid for `task` alone, valid whatever the service that a Router names."""
-        relid = f"rel_{self._realm}_{uuid4().hex}"
+        relid = f"rel_{self._realm}_{os.urandom(16).hex()}"
         task.keep_relid(self.minted, relid)
         return relid
 

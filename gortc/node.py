@@ -23,7 +23,7 @@ _messages = Logger(namespace="gortc.trace")
 
 
 def _trace(direction: str, channel: str, headers: Headers) -> None:
-    _messages.info("{direction} {channel} {message}", direction=direction, channel=channel, message=headers)
+    _messages.info("{direction} {channel} {headers}", direction=direction, channel=channel, headers=headers)
 
 
 class Node:

@@ -141,9 +141,10 @@ class Session:
         """The session is over, whatever the reason: local 487 to each open request of ours, then TERM, once."""
         if self.over:
             return
-        self.answer_open(487)
-        for transaction in list(self.transactions.values()):
-            transaction.close()
-            if transaction.awaited:
-                self.deliver(transaction.local(487))
+        if self.transactions:
+            self.answer_open(487)
+            for transaction in list(self.transactions.values()):
+                transaction.close()
+                if transaction.awaited:
+                    self.deliver(transaction.local(487))
         self.layer.close(self)

@@ -7,9 +7,9 @@ message from its frame to its service.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from gortc.jsip.invite_session import InviteSession
 from gortc.jsip.layers import Channel, Dispatch, Journal, Owner
@@ -81,7 +81,7 @@ class Sessions:
         router = headers.get("Router")
         channel = self.route(router.split(",", 1)[0].strip() if router else uri)
         first = {
-            "Request-URI": uri, "From": caller, "To": callee, "DialogueID": f"dlg_{self.realm}_{uuid4().hex}",
+            "Request-URI": uri, "From": caller, "To": callee, "DialogueID": f"dlg_{self.realm}_{os.urandom(16).hex()}",
         }  # fmt: skip
         kind = InviteSession if method == INVITE else RequestSession
         session = kind(self, channel, first, outgoing=True)

@@ -27,6 +27,7 @@ from gortc.jsip.methods import BYE, CANCEL, TERM
 from gortc.service.bridge import Bridge
 from gortc.service.interfaces import IServiceInstance, IServiceLogic
 from gortc.service.leg import Leg, LegFailed
+from gortc.service.run import Run
 from gortc.service.task import START
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Call:
         self._logic = logic
         self._legs: dict[Session, Leg] = {}
         self._started = False
-        self._running: Deferred[Any] | None = None
+        self._run: Run | None = None
         self._waiting: deque[Leg] | None = None
         self._reader: Deferred[None] | None = None
 
@@ -98,8 +99,11 @@ class Call:
     @property
     def onward(self) -> Headers:
         """The same with what dispatch has left of the caller's `Router`: for a leg to where the caller meant to go."""
+        carried = self.carried
         router = self.first.headers.get("Router") if self.first is not None else None
-        return {**self.carried, "Router": router} if router else self.carried
+        if router:
+            carried["Router"] = router
+        return carried
 
     def leg(self, uri: str) -> Leg:
         """A new leg to `uri`; nothing is sent until its `invite` or `send`."""
@@ -177,8 +181,8 @@ class Call:
         if isinstance(message, Request):
             if message.method == TERM:
                 self._legs.pop(message.session, None)
-            elif self._running is not None and not self._running.called and self._gives_up(message):
-                self._running.cancel()
+            elif self._run is not None and self._gives_up(message):
+                self._run.cancel()
         return None
 
     def _gives_up(self, message: Request) -> bool:
@@ -196,25 +200,23 @@ class Call:
             self.first = message
             self.caller = Leg(self, message.headers["Request-URI"], message)
             self.adopt(self.caller)
-        self._running = running = Deferred.fromCoroutine(self._logic(self))
-        return running.addBoth(self._done)
+        self._run = run = Run(self._logic(self), self._done, LegFailed)
+        run.step()
+        return run.ended
 
-    def _done(self, outcome: Any) -> Failure | None:
-        """The coroutine has ended: so has the call. A failure that is the service's own goes on to the task."""
-        failure = outcome if isinstance(outcome, Failure) else None
-        if failure is not None and isinstance(failure.value, LegFailed):
+    def _done(self, failure: Failure | None) -> None:
+        """The coroutine has ended: so does the call. The task hears of a failure of the service's own by itself."""
+        if failure is None or failure.check(CancelledError):
+            self._finish()
+        elif isinstance(failure.value, LegFailed):
             if self.first is not None and self.caller.unanswered:
                 self.caller.reject(failure.value)
             self._finish(failure.value.code, str(failure.value))
-            failure = None
-        elif failure is None or failure.check(CancelledError):
-            self._finish()
-            failure = None
         for leg in self._legs.values():
             leg.release()
         self._legs.clear()
         self.__dict__.pop("caller", None)  # leave no cycle to the collector
-        return failure
+        self._run = None
 
     def _finish(self, *why: Any) -> None:
         if self.task.owns(self):  # else it has become another service's

@@ -186,8 +186,7 @@ class Leg:
         """
         if self.over:
             return fail(LegFailed(481, "the leg is over"))
-        carried = {**(self.call.carried if self.session is None else {}), **(headers or {})}
-        carried.pop("Body", None)
+        carried = dict(headers or {}) if self.session is not None else {**self.call.carried, **(headers or {})}
         try:
             invite = self._send(INVITE, offer, carried)
         except BadURI as bad:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +163,6 @@ def discover() -> dict[str, IServiceLogic]:
                 _log.warn(
                     "service {service}: a second plugin of that name, in {module}, is left out",
                     service=logic.name,
-                    module=getattr(sys.modules.get(type(logic).__module__), "__name__", "?"),
+                    module=logic.__module__,
                 )
     return found

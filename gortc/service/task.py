@@ -7,8 +7,7 @@ the instance ends, its rows in the tables go at once and the stack alone finishe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -270,4 +269,5 @@ class Task:
         for awaited in list(self._awaited):
             awaited.cancel()
         for session in sessions:
-            session.abandon(code, reason, bye_reason)
+            if not session.over:
+                session.abandon(code, reason, bye_reason)

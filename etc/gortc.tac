@@ -1,0 +1,72 @@
+# The configuration of a gortc server: every setting with its default. Keep what you change, drop the rest.
+#
+#   twistd -ny etc/gortc.tac                 in the foreground
+#   twistd gortc --config etc/gortc.tac      as a daemon; options override what is set here
+#
+# A setting that can't be ends the start with one line that names it. More in docs/operations.md.
+
+from gortc import Times
+from gortc.tap import configure, make_application
+
+settings = configure(
+    # Who we are. Users are NAME@REALM; `domains` are further host names that are this node's own.
+    realm="gortc.local",
+    domains=(),
+
+    # Where peers connect: Twisted endpoint strings, such as tcp:8080 (every interface) or unix:/run/gortc.sock,
+    # and the path of the WebSocket URL, ws://HOST:8080/rtc?userid=USERID.
+    rtc=("tcp:8080:interface=127.0.0.1",),
+    path="/rtc",
+
+    # Web pages that may connect besides those of the server's own host: ("https://app.example.com",).
+    origins=(),
+
+    # "loopback": peers are not asked who they are, so `rtc` may listen on loopback only.
+    # "none": listen anywhere all the same, on purpose, behind something that knows the users.
+    auth="loopback",
+
+    # Services. All plugins that are found are loaded under their own names, unless it says otherwise here:
+    #   "hunt400": {"agents": {"400@gortc.local": ["bob@gortc.local"]}, "within": 20},   its configuration
+    #   "sales": Use("hunt400", {"agents": {...}}),     the same plugin once more (from gortc import Use)
+    #   "echo": None,                                   not loaded
+    services={},
+
+    # True: the first label of the Router's or the Request-URI's host selects a service too (echo.gortc.local).
+    select_by_host=False,
+
+    # The log: the least level (debug, info, warn, error, critical); text or json; a file, or - for standard output.
+    log_level="info",
+    log_format="text",
+    log_file="-",
+    trace=False,  # True: each message is logged, in full
+
+    # What a peer may cost: the largest frame and message in bytes; the seconds and bytes of an opening handshake; the
+    # open requests of a dialogue (more get 503), and those that wait for a service to read them (more get 480); so many
+    # bad messages in so many seconds close its connection; so many lines a second about what was dropped.
+    frame_max=65536,
+    handshake_seconds=10.0,
+    handshake_max=16384,
+    requests_max=100,
+    unread_max=64,
+    garbage_max=20,
+    garbage_seconds=10.0,
+    drop_log_per_second=10,
+
+    # Every time of the stack, in seconds.
+    times=Times(
+        transaction=5.0,  # a request but INVITE, until its first response
+        provisional=60.0,  # the same after a provisional response
+        invite=60.0,  # an INVITE until its final response; each 1xx but 100 starts it again
+        invite_max=600.0,  # the same in all
+        cancel=32.0,  # a cancelled INVITE, until its final response
+        ack=32.0,  # a 2xx to an INVITE, until its ACK
+        error_ack=5.0,  # a 3xx..6xx to an INVITE, until its ACK
+        session=600,  # the session interval: Expire of an INVITE that names none, and of our own
+        session_min=10,  # the least Expire taken; less is refused with 423
+        session_max=86400,  # the most; more is taken as this
+        session_margin=5.0,  # how long after Expire a call that nobody refreshed is hung up
+        ping=15.0,  # between two pings of a connection
+        dead=40.0,  # a connection from which nothing arrived for so long is dropped
+    ),
+)
+application = make_application(settings)

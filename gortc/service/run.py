@@ -1,0 +1,65 @@
+"""Running a coroutine: what `Deferred.fromCoroutine` does, at half its price, since every call pays it.
+
+A coroutine that awaits a Deferred gives it to us; when it fires, the coroutine goes on. Each has a context of its own
+(`contextvars`), as with Twisted.
+"""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import Any, Callable, Coroutine
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+
+class Run:
+    """One coroutine on its way. `finished` is called with None or the Failure that it ended with.
+
+    `ended` fires before that: with None, or with a failure that is neither a cancellation nor one of `expected`.
+    Cancelling it cancels what the coroutine awaits.
+    """
+
+    __slots__ = ("_awaited", "_context", "_coroutine", "_expected", "_finished", "ended")
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        finished: Callable[[Failure | None], None],
+        *expected: type[Exception],
+    ) -> None:
+        self.ended: Deferred[None] = Deferred(self.cancel)
+        self._awaited: Deferred[Any] | None = None
+        self._context = copy_context()
+        self._coroutine = coroutine
+        self._expected: tuple[type[Exception], ...] = (CancelledError, *expected)
+        self._finished = finished
+
+    def step(self, outcome: Any = None) -> None:
+        """Begin, or go on with what the awaited Deferred has fired with: until it awaits another, or ends."""
+        failure = None
+        try:
+            if isinstance(outcome, Failure):
+                awaited = self._context.run(outcome.throwExceptionIntoGenerator, self._coroutine)
+            else:  # the value is taken from the Deferred itself
+                awaited = self._context.run(self._coroutine.send, None)
+        except StopIteration:
+            pass
+        except Exception:
+            failure = Failure()
+        else:
+            self._awaited = awaited
+            awaited.addBoth(self.step)
+            return
+        self._awaited = None
+        if not self.ended.called:  # it is where the task has ended before its coroutine
+            if failure is None or isinstance(failure.value, self._expected):
+                self.ended.callback(None)
+            else:
+                self.ended.errback(failure)
+        self._finished(failure)
+
+    def cancel(self, _: object = None) -> None:
+        """Cancel what the coroutine awaits; one in mid-step awaits nothing, and goes on."""
+        if self._awaited is not None:
+            self._awaited.cancel()

@@ -1,0 +1,18 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("tests.jsip.kit")
+
+from tests.jsip.kit import Stage  # noqa: E402
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A node with a recording service; at the end nothing may be left that the test has not asserted."""
+    with Stage() as stage:
+        yield stage

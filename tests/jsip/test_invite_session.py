@@ -1,0 +1,825 @@
+"""An INVITE session: docs/jsip.md section 4, row by row, then its bullets; the session timer has a file of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from gortc.jsip.invite_session import InviteSession
+from gortc.service.task import Task
+from tests.jsip.kit import Stage
+
+RECEIVED = ("alice INVITE", "service 200", "alice ACK")
+SENT = ("service INVITE", "bob 200", "service ACK")
+
+
+# Its states.
+
+CALLED_WAY = [
+    ("alice INVITE", "calling"), ("service 180", "early"), ("service 183", "early"), ("service 200", "answered"),
+    ("alice ACK", "confirmed"), ("alice INFO", "confirmed"), ("service 200 INFO", "confirmed"),
+    ("service BYE", "leaving"), ("alice 200 BYE", "ended"),
+]  # fmt: skip
+CALLING_WAY = [
+    ("service INVITE", "calling"), ("bob 100", "calling"), ("bob 180", "early"), ("bob 200", "answered"),
+    ("service ACK", "confirmed"), ("bob BYE", "ended"),
+]  # fmt: skip
+REFUSED_WAY = [("alice INVITE", "calling"), ("service 486", "failed"), ("alice ACK", "ended")]
+FAILED_WAY = [("service INVITE", "calling"), ("bob 486", "ended")]
+CANCELLED_WAY = [("alice INVITE", "calling"), ("alice CANCEL", "failed"), ("alice ACK", "ended")]
+CANCELLING_WAY = [("service INVITE", "calling"), ("service CANCEL", "cancelling"), ("bob 487", "ended")]
+CROSSED_WAY = [
+    ("service INVITE", "calling"), ("bob 180", "early"), ("service CANCEL", "cancelling"), ("bob 200", "leaving"),
+    ("bob 200 BYE", "ended"),
+]  # fmt: skip
+UNANSWERED_WAY = [("service INVITE", "calling"), ("wait 60", "cancelling"), ("wait 32", "ended")]
+UNACKED_WAY = [("alice INVITE", "calling"), ("service 200", "answered"), ("wait 32", "leaving"), ("wait 5", "ended")]
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        CALLED_WAY, CALLING_WAY, REFUSED_WAY, FAILED_WAY, CANCELLED_WAY, CANCELLING_WAY, CROSSED_WAY, UNANSWERED_WAY,
+        UNACKED_WAY,
+    ],
+)  # fmt: skip
+def test_the_states_of_a_call(stage: Stage, way: list[tuple[str, str]]) -> None:
+    for step, state in way:
+        stage.play(step)
+        session = stage.session
+        assert isinstance(session, InviteSession)
+        assert (step, session.state) == (step, state)
+    stage.forget()
+
+
+def test_a_call_that_has_failed_is_no_dialogue_to_the_service(stage: Stage) -> None:
+    stage.probe.reactions["486 INVITE"] = lambda task, response: task.request(response.session, "INFO")
+    stage.play("service INVITE", "bob 486")
+    stage.said("bob < INVITE", "bob > 486 INVITE", "bob < ACK", "service 486 INVITE", "service TERM")
+
+
+def test_nor_is_one_that_was_hung_up(stage: Stage) -> None:
+    stage.probe.reactions["BYE"] = lambda task, bye: task.request(bye.session, "INFO")
+    stage.play(*RECEIVED)
+    stage.forget()
+    stage.play("alice BYE")
+    stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
+
+
+# What the stack does so that the service need not.
+
+
+@pytest.mark.parametrize("ringing", [(), ("service 180",)])
+def test_received_cancel_before_the_final_response(stage: Stage, ringing: tuple[str, ...]) -> None:
+    stage.play("alice INVITE", *ringing)
+    stage.forget()
+    stage.play("alice CANCEL")
+    stage.said("alice > CANCEL", "alice < 200 CANCEL", "alice < 487 INVITE", "service CANCEL")
+    stage.play("service 200 INVITE")
+    stage.counted("unexpected 2xx")
+    stage.play("alice ACK")
+    stage.said("alice > ACK", "service TERM")
+
+
+def test_its_ack_may_be_missing(stage: Stage) -> None:
+    stage.play("alice INVITE", "alice CANCEL", "wait 4.9")
+    stage.forget()
+    stage.play("wait 0.1")
+    stage.said("service TERM")
+
+
+def test_a_cancel_without_related_id_means_the_open_invite(stage: Stage) -> None:
+    stage.play("alice INVITE")
+    stage.talks["alice"].send("CANCEL")
+    stage.said(
+        "alice > INVITE", "service INVITE", "alice > CANCEL", "alice < 200 CANCEL", "alice < 487 INVITE",
+        "service CANCEL",
+    )  # fmt: skip
+    stage.talks["alice"].send("ACK")
+    stage.said("alice > ACK", "service TERM")
+
+
+def test_received_cancel_of_an_open_re_invite(stage: Stage) -> None:
+    stage.play(*RECEIVED, "alice INVITE offer")
+    again = stage.received("INVITE")
+    stage.forget()
+    stage.play("alice CANCEL")
+    stage.said("alice > CANCEL", "alice < 200 CANCEL", "alice < 487 INVITE", "service CANCEL")
+    cancel = stage.probe.messages[-1]
+    assert getattr(cancel, "related", None) is again
+    assert again is not stage.task.first
+    stage.play("alice ACK")
+    stage.said("alice > ACK")
+    stage.play("alice INVITE", "service 200", "alice ACK", "alice BYE")  # the call stays, another offer may come
+    stage.said(
+        "alice > INVITE", "service INVITE", "alice < 200 INVITE", "alice > ACK", "service ACK", "alice > BYE",
+        "alice < 200 BYE", "service BYE", "service TERM",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("acked", [(), ("alice ACK",)])
+def test_received_cancel_after_our_final_response(stage: Stage, acked: tuple[str, ...]) -> None:
+    stage.play("alice INVITE", "service 200", *acked)
+    stage.forget()
+    stage.play("alice CANCEL")
+    stage.said("alice > CANCEL", "alice < 200 CANCEL")
+    if not acked:
+        stage.play("alice ACK")
+        stage.said("alice > ACK", "service ACK")
+    stage.play("alice BYE")
+    stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
+
+
+def test_received_cancel_that_matches_nothing(stage: Stage) -> None:
+    stage.play("alice INVITE", "alice CANCEL RelatedID=7")
+    stage.said("alice > INVITE", "service INVITE", "alice > CANCEL", "alice < 481 CANCEL")
+    stage.play("service 200", "alice ACK", "service INVITE")
+    stage.forget()
+    stage.play("alice CANCEL RelatedID=3")
+    stage.said("alice > CANCEL", "alice < 481 CANCEL")
+    stage.play("alice BYE")
+    stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service 487 INVITE (local)", "service TERM")
+
+
+def test_received_cancel_of_an_info(stage: Stage) -> None:
+    stage.play("alice INVITE", "alice INFO", "alice CANCEL RelatedID=2")
+    stage.said(
+        "alice > INVITE", "service INVITE", "alice > INFO", "service INFO", "alice > CANCEL", "alice < 481 CANCEL"
+    )
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_received_bye_ends_each_open_request_of_the_peer(stage: Stage) -> None:
+    stage.play(*RECEIVED, "alice INFO", "alice INVITE offer", "alice INFO")
+    stage.forget()
+    stage.play("alice BYE")
+    stage.said(
+        "alice > BYE", "alice < 200 BYE", "alice < 487 INFO", "alice < 487 INVITE", "alice < 487 INFO", "service BYE",
+        "service TERM",
+    )  # fmt: skip
+
+
+def test_sent_bye(stage: Stage) -> None:
+    stage.play(*RECEIVED)
+    stage.forget()
+    stage.play("service BYE")
+    stage.said("alice < BYE")
+    stage.play("alice 200")
+    stage.said("alice > 200 BYE", "service TERM")
+
+
+@pytest.mark.parametrize("code", [100, 180])
+def test_the_provisional_response_to_a_sent_bye_is_absorbed_too(stage: Stage, code: int) -> None:
+    stage.play(*RECEIVED, "service BYE", f"alice {code}")
+    stage.forget()
+    stage.play("alice 481")
+    stage.said("alice > 481 BYE", "service TERM")
+
+
+def test_a_sent_bye_that_nobody_answers(stage: Stage) -> None:
+    stage.play(*RECEIVED, "service BYE", "wait 4.9")
+    stage.forget()
+    stage.play("wait 0.1")
+    stage.said("service TERM")
+
+
+def test_sent_bye_answers_what_the_peer_has_open_first(stage: Stage) -> None:
+    stage.play(*RECEIVED, "alice INFO", "alice INVITE")
+    stage.forget()
+    stage.play("service BYE")
+    stage.said("alice < 487 INFO", "alice < 487 INVITE", "alice < BYE")
+    stage.play("alice 200 BYE", "alice ACK RelatedID=4")
+    stage.said("alice > 200 BYE", "service TERM", "alice > ACK")
+    stage.counted("stray ACK")
+
+
+def test_sent_bye_before_our_ack(stage: Stage) -> None:
+    stage.play("service INVITE", "bob 200")
+    stage.forget()
+    stage.play("service BYE")
+    stage.said("bob < ACK", "bob < BYE")
+    stage.play("bob 200 BYE")
+    stage.said("bob > 200 BYE", "service TERM")
+
+
+def test_sent_bye_before_the_ack_of_the_peer(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 200", "service BYE", "alice ACK", "alice 200")
+    stage.said(
+        "alice > INVITE", "service INVITE", "alice < 200 INVITE", "alice < BYE", "alice > ACK", "service ACK",
+        "alice > 200 BYE", "service TERM",
+    )  # fmt: skip
+
+
+def test_sent_cancel(stage: Stage) -> None:
+    stage.play("service INVITE", "bob 180", "service CANCEL")
+    stage.forget()
+    inbox = stage.person("bob").inbox
+    assert inbox[-1]["RelatedID"] == inbox[0]["CSeq"]
+    assert inbox[-1]["CSeq"] != inbox[0]["CSeq"]
+    cancel = inbox[-1]
+    stage.talks["bob"].reply(200, to=cancel)
+    stage.said("bob > 200 CANCEL")
+    stage.play("bob 487 INVITE")
+    stage.said("bob > 487 INVITE", "bob < ACK", "service 487 INVITE", "service TERM")
+
+
+@pytest.mark.parametrize("code", [300, 404, 486, 503, 603])
+def test_received_failure_of_our_invite(stage: Stage, code: int) -> None:
+    stage.play("service INVITE", f"bob {code}")
+    stage.said(
+        "bob < INVITE", f"bob > {code} INVITE", "bob < ACK", f"service {code} INVITE", "service TERM",
+    )  # fmt: skip
+    assert stage.person("bob").inbox[-1]["RelatedID"] == 1
+
+
+def test_received_failure_of_our_re_invite(stage: Stage) -> None:
+    stage.play(*SENT, "service INVITE offer", "bob 488")
+    stage.forget()
+    stage.play("service ACK")
+    stage.counted("ACK of nothing")
+    stage.play("bob BYE")
+    stage.said("bob > BYE", "bob < 200 BYE", "service BYE", "service TERM")
+
+
+def test_sent_failure_waits_5_s_for_the_ack(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 486", "wait 4.9")
+    stage.said("alice > INVITE", "service INVITE", "alice < 486 INVITE")
+    stage.play("alice ACK")
+    stage.said("alice > ACK", "service TERM")
+
+
+def test_sent_failure_that_nobody_acknowledges(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 486", "wait 4.9")
+    stage.forget()
+    stage.play("wait 0.1")
+    stage.said("service TERM")
+
+
+def test_received_100_resets_no_invite_timer(stage: Stage) -> None:
+    stage.play("service INVITE", "wait 59", "bob 100", "wait 0.9")
+    stage.said("bob < INVITE", "bob > 100 INVITE")
+    stage.play("wait 0.1")
+    stage.said("bob < CANCEL", "service 408 INVITE (local)")
+    stage.play("bob 487 INVITE")
+    stage.forget()
+
+
+def test_the_stack_never_sends_100(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 100")
+    stage.said("alice > INVITE", "service INVITE")
+    stage.counted("unexpected 100")
+    stage.play("wait 59", "service 100", "wait 1")  # nor does it keep the caller waiting
+    stage.said("alice < 408 INVITE", "service CANCEL (local)")
+    stage.counted("unexpected 100")
+    stage.play("alice ACK")
+    stage.said("alice > ACK", "service TERM")
+
+
+def test_we_cancelled_and_a_200_still_arrives(stage: Stage) -> None:
+    stage.play("service INVITE", "service CANCEL", "bob 200 INVITE")
+    stage.said(
+        "bob < INVITE", "bob < CANCEL", "bob > 200 INVITE", "bob < ACK", "bob < BYE", "service 487 INVITE (local)"
+    )
+    stage.play("bob 200 BYE")
+    stage.said("bob > 200 BYE", "service TERM")
+
+
+def test_we_cancelled_and_nothing_final_arrives_in_32_s(stage: Stage) -> None:
+    stage.play("service INVITE", "bob 180", "service CANCEL", "wait 31", "bob 180", "wait 0.9")
+    stage.forget()
+    stage.play("wait 0.1")
+    stage.said("service 487 INVITE (local)", "service TERM")
+
+
+def test_no_final_response_to_a_sent_invite_in_60_s(stage: Stage) -> None:
+    stage.play("service INVITE", "wait 59.9")
+    stage.said("bob < INVITE")
+    stage.play("wait 0.1")
+    stage.said("bob < CANCEL", "service 408 INVITE (local)")
+    stage.play("bob 487 INVITE")
+    stage.said("bob > 487 INVITE", "bob < ACK", "service TERM")
+
+
+def test_each_1xx_but_100_starts_the_60_s_again(stage: Stage) -> None:
+    stage.play("service INVITE", "wait 59", "bob 180", "wait 59", "bob 183", "wait 59.9")
+    stage.forget()
+    stage.play("wait 0.1")
+    stage.said("bob < CANCEL", "service 408 INVITE (local)")
+    stage.play("wait 32")
+    stage.said("service TERM")
+
+
+def test_it_comes_back_late_as_not_delivered(stage: Stage) -> None:
+    """Where messages wait for a peer that is away."""
+    stage.play("service INVITE", "wait 60")
+    stage.node.transactions.undelivered(stage.sent[0], 480)
+    stage.said("bob < INVITE", "bob < CANCEL", "service 408 INVITE (local)")
+    stage.advance()
+    stage.said("service TERM")
+
+
+def test_600_s_in_all(stage: Stage) -> None:
+    stage.play("service INVITE")
+    for _ in range(19):
+        stage.play("wait 30", "bob 180")
+    stage.play("wait 29.9")
+    stage.forget()
+    stage.play("wait 0.1")
+    stage.said("bob < CANCEL", "service 408 INVITE (local)")
+    stage.play("bob 200 INVITE")
+    stage.said("bob > 200 INVITE", "bob < ACK", "bob < BYE")
+    stage.play("bob 200 BYE")
+    stage.said("bob > 200 BYE", "service TERM")
+
+
+def test_no_final_response_from_the_service_in_60_s(stage: Stage) -> None:
+    stage.play("alice INVITE", "wait 59", "service 180", "wait 59.9")
+    stage.said("alice > INVITE", "service INVITE", "alice < 180 INVITE")
+    stage.play("wait 0.1")
+    stage.said("alice < 408 INVITE", "service CANCEL (local)")
+    assert getattr(stage.probe.messages[-1], "related", None) is stage.task.first
+    stage.play("alice ACK")
+    stage.said("alice > ACK", "service TERM")
+
+
+def test_nor_in_600_s_in_all(stage: Stage) -> None:
+    stage.play("alice INVITE")
+    for _ in range(19):
+        stage.play("wait 30", "service 180")
+    stage.play("wait 29.9")
+    stage.forget()
+    stage.play("wait 0.1")
+    stage.said("alice < 408 INVITE", "service CANCEL (local)")
+    stage.play("wait 5")
+    stage.said("service TERM")
+
+
+@pytest.mark.parametrize(("code", "seconds"), [(200, 31.9), (486, 4.9)])
+def test_the_600_s_end_with_the_final_response(stage: Stage, code: int, seconds: float) -> None:
+    stage.play("alice INVITE", *["wait 30", "service 180"] * 19, "wait 29", f"service {code}")
+    stage.forget()
+    stage.play(f"wait {seconds}")
+    stage.said()
+    stage.play("wait 0.1")
+    stage.said(*(["alice < BYE", "service BYE (local)"] if code == 200 else ["service TERM"]))
+    stage.play("wait 5")
+    stage.forget()
+
+
+def test_200_sent_and_not_acknowledged_in_32_s(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 200", "wait 31.9")
+    stage.forget()
+    stage.play("wait 0.1")
+    stage.said("alice < BYE", "service BYE (local)")
+    stage.play("alice 200 BYE")
+    stage.said("alice > 200 BYE", "service TERM")
+
+
+def test_200_to_a_re_invite_not_acknowledged_in_32_s(stage: Stage) -> None:
+    stage.play(*RECEIVED, "alice INVITE", "service 200", "wait 32")
+    stage.said(
+        "alice > INVITE", "service INVITE", "alice < 200 INVITE", "alice > ACK", "service ACK", "alice > INVITE",
+        "service INVITE", "alice < 200 INVITE", "alice < BYE", "service BYE (local)",
+    )  # fmt: skip
+    stage.play("wait 5")
+    stage.said("service TERM")
+
+
+@pytest.mark.parametrize("code", [408, 481])
+@pytest.mark.parametrize("method", ["INFO", "UPDATE", "MESSAGE"])
+def test_received_481_or_408_to_our_request_in_the_dialogue(stage: Stage, method: str, code: int) -> None:
+    stage.play(*SENT, f"service {method} offer", f"bob {code}")
+    assert stage.node.census()["sessions"] == 0
+    stage.forget()
+    assert [stage.probe.messages[-2].code, stage.probe.messages[-1].code] == [code, 0]
+
+
+def test_received_481_to_our_re_invite(stage: Stage) -> None:
+    stage.play(*RECEIVED, "service INVITE offer", "alice 481")
+    assert stage.lines[-4:] == ["alice > 481 INVITE", "alice < ACK", "service 481 INVITE", "service TERM"]
+    stage.forget()
+
+
+@pytest.mark.parametrize("code", [404, 480, 486, 491, 500, 603])
+def test_any_other_failure_leaves_the_call_as_it_was(stage: Stage, code: int) -> None:
+    stage.play(*SENT, "service INFO", f"bob {code}")
+    stage.forget()
+    stage.play("service INFO", "bob 200", "bob BYE")
+    stage.said(
+        "bob < INFO", "bob > 200 INFO", "service 200 INFO", "bob > BYE", "bob < 200 BYE", "service BYE", "service TERM",
+    )  # fmt: skip
+
+
+def test_a_local_408_does_not_end_the_session(stage: Stage) -> None:
+    stage.play(*SENT, "service INFO", "wait 5")
+    stage.forget()
+    stage.play("bob BYE")
+    stage.said("bob > BYE", "bob < 200 BYE", "service BYE", "service TERM")
+
+
+def test_session_over_with_our_requests_open(stage: Stage) -> None:
+    stage.play(*SENT, "service INFO", "service INVITE", "service INFO")
+    stage.forget()
+    stage.play("bob BYE")
+    stage.said(
+        "bob > BYE", "bob < 200 BYE", "service BYE", "service 487 INFO (local)", "service 487 INVITE (local)",
+        "service 487 INFO (local)", "service TERM",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["BYE", "INFO", "UPDATE", "PRACK", "NOTIFY", "CANCEL"])
+def test_received_request_in_no_known_dialogue(stage: Stage, method: str) -> None:
+    stage.play(f"alice {method}")
+    stage.said(f"alice > {method}", f"alice < 481 {method}")
+
+
+def test_received_ack_in_no_known_dialogue(stage: Stage) -> None:
+    stage.play("alice ACK")
+    stage.said("alice > ACK")
+    stage.counted("stray ACK")
+
+
+@pytest.mark.parametrize("step", ["service BYE", "service CANCEL", "service ACK"])
+def test_the_service_sends_what_belongs_to_no_known_dialogue(stage: Stage, step: str) -> None:
+    dead_session(stage)
+    stage.play(step)
+    stage.said()
+    assert sum(stage.node.journal.counts.values()) == 1
+    stage.node.journal.counts.clear()
+    over(stage)
+
+
+def test_the_service_answers_in_no_known_dialogue(stage: Stage) -> None:
+    dead_session(stage)
+    request = stage.probe.tasks[-1].first
+    assert request is not None
+    stage.task.answer(request, 200)
+    stage.said()
+    stage.counted("late response")
+    over(stage)
+
+
+@pytest.mark.parametrize("method", ["INFO", "UPDATE", "PRACK", "INVITE"])
+def test_the_service_asks_in_no_known_dialogue(stage: Stage, method: str) -> None:
+    dead_session(stage)
+    stage.play(f"service {method}")
+    stage.said(f"service 481 {method} (local)")
+    over(stage)
+
+
+def dead_session(stage: Stage) -> None:
+    """A session that is over, of an instance that lives on another one."""
+    stage.play("alice INVITE", "service INVITE")
+    stage.task.open(stage.user("keeper").name, "MESSAGE")
+    stage.play("alice BYE")
+    stage.forget()
+    assert stage.session.over
+
+
+def over(stage: Stage) -> None:
+    stage.play("wait 5")
+    stage.forget()
+
+
+def test_term_comes_exactly_once_whatever_ends_it(stage: Stage) -> None:
+    for way in (
+        ["alice INVITE", "service 486", "alice ACK"],
+        ["alice INVITE", "alice CANCEL", "alice ACK"],
+        [*RECEIVED, "alice BYE"],
+        [*RECEIVED, "service BYE", "alice 200 BYE"],
+        [*RECEIVED, "service BYE", "alice BYE", "alice 200 BYE"],
+    ):
+        stage.anew()
+        stage.play(*way, "wait 1000")
+        assert stage.lines.count("service TERM") == 1
+    stage.anew()
+
+
+# Early.
+
+
+def test_prack_only_after_a_1xx(stage: Stage) -> None:
+    stage.play("alice INVITE", "alice PRACK", "service 183 INVITE offer", "alice PRACK answer", "service 200 PRACK")
+    stage.said(
+        "alice > INVITE", "service INVITE", "alice > PRACK", "alice < 481 PRACK", "alice < 183 INVITE",
+        "alice > PRACK", "service PRACK", "alice < 200 PRACK",
+    )  # fmt: skip
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_prack_only_from_the_sender_of_the_invite(stage: Stage) -> None:
+    stage.play("service INVITE", "bob 183", "bob PRACK")
+    stage.forget()
+    assert stage.person("bob").inbox[-1]["Code"] == 481
+    stage.play("service PRACK answer", "bob 200 PRACK")
+    stage.said("bob < PRACK", "bob > 200 PRACK", "service 200 PRACK")
+    stage.play("bob 486 INVITE")
+    stage.forget()
+
+
+def test_prack_of_a_ringing_re_invite(stage: Stage) -> None:
+    stage.play(*SENT, "bob INVITE offer", "service 183")
+    stage.forget()
+    stage.play("bob PRACK")
+    stage.said("bob > PRACK", "bob < 481 PRACK")  # bob is the one who asks, but not who opened the call
+    stage.play("bob BYE")
+    stage.forget()
+
+
+def test_the_service_can_not_acknowledge_what_it_has_not_been_sent(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 183", "service PRACK")
+    stage.said("alice > INVITE", "service INVITE", "alice < 183 INVITE", "service 481 PRACK (local)")
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_early_update_from_either(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 183", "alice UPDATE offer", "service 200 UPDATE answer")
+    stage.play("service UPDATE offer", "alice 200 UPDATE answer")
+    stage.said(
+        "alice > INVITE", "service INVITE", "alice < 183 INVITE", "alice > UPDATE", "service UPDATE",
+        "alice < 200 UPDATE", "alice < UPDATE", "alice > 200 UPDATE", "service 200 UPDATE",
+    )  # fmt: skip
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_a_failed_one_leaves_the_call_as_it_was(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 183", "alice UPDATE offer", "service 488 UPDATE", "alice UPDATE offer")
+    assert stage.lines[-2:] == ["alice > UPDATE", "service UPDATE"]
+    stage.play("service 200 UPDATE", "service 200 INVITE", "alice ACK", "alice BYE")
+    stage.forget()
+
+
+OPEN_EXCHANGES = [
+    (("alice INVITE", "service 183"), "PRACK"),
+    (("alice INVITE", "service 183"), "UPDATE offer"),
+    (RECEIVED, "UPDATE offer"),
+    (RECEIVED, "INVITE offer"),
+]
+
+
+@pytest.mark.parametrize(("way", "first"), OPEN_EXCHANGES)
+def test_one_exchange_of_the_peer_open_at_a_time(stage: Stage, way: tuple[str, ...], first: str) -> None:
+    stage.play(*way, f"alice {first}")
+    stage.forget()
+    stage.play("alice UPDATE offer")
+    stage.said("alice > UPDATE", "alice < 491 UPDATE")
+    stage.play("alice PRACK")
+    stage.said("alice > PRACK", "alice < 491 PRACK")
+    stage.play("service UPDATE offer")  # ours crosses it
+    stage.said("service 491 UPDATE (local)")
+    stage.play("alice INFO", "service 200 INFO")  # INFO is none
+    stage.said("alice > INFO", "service INFO", "alice < 200 INFO")
+    stage.play(f"service 488 {first.split()[0]}", "alice UPDATE offer")
+    assert stage.lines[-1] == "service UPDATE"
+    stage.play("alice BYE")
+    stage.forget()
+    stage.play("wait 5")
+
+
+@pytest.mark.parametrize("first", ["UPDATE", "INVITE"])
+def test_one_exchange_of_ours_open_at_a_time(stage: Stage, first: str) -> None:
+    stage.play(*RECEIVED, f"service {first} offer")
+    stage.forget()
+    stage.play("service INVITE", "service UPDATE")
+    stage.said("service 491 INVITE (local)", "service 491 UPDATE (local)")
+    stage.play("alice INVITE offer", "alice ACK")
+    stage.said("alice > INVITE", "alice < 491 INVITE", "alice > ACK")
+    stage.play("alice UPDATE offer")
+    stage.said("alice > UPDATE", "alice < 491 UPDATE")
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_the_first_invite_does_not_count(stage: Stage) -> None:
+    stage.play("service INVITE", "bob 183", "bob UPDATE offer")
+    assert stage.lines[-1] == "service UPDATE"
+    stage.play("service 200 UPDATE", "service UPDATE", "bob 200 UPDATE", "bob 486 INVITE")
+    stage.forget()
+
+
+# Answered or confirmed.
+
+
+def test_re_invite_of_the_peer(stage: Stage) -> None:
+    stage.play(*SENT, "bob INVITE offer", "service 180", "service 200 INVITE answer", "bob ACK")
+    assert stage.lines[4:] == [
+        "bob > INVITE", "service INVITE", "bob < 180 INVITE", "bob < 200 INVITE", "bob > ACK", "service ACK",
+    ]  # fmt: skip
+    stage.play("bob BYE")
+    stage.forget()
+
+
+def test_re_invite_of_ours(stage: Stage) -> None:
+    stage.play(*RECEIVED, "service INVITE offer", "alice 180", "alice 200", "service ACK answer")
+    assert stage.lines[5:] == [
+        "alice < INVITE", "alice > 180 INVITE", "service 180 INVITE", "alice > 200 INVITE", "service 200 INVITE",
+        "alice < ACK",
+    ]  # fmt: skip
+    assert stage.person("alice").inbox[-1]["Body"] == "answer"
+    assert stage.person("alice").inbox[-1]["RelatedID"] == stage.invited().cseq
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_no_exchange_of_ours_before_our_ack_to_the_last(stage: Stage) -> None:
+    stage.play(*RECEIVED, "service INVITE", "alice 200", "service UPDATE")
+    assert stage.lines[-1] == "service 491 UPDATE (local)"
+    stage.play("service ACK", "service UPDATE")
+    assert stage.lines[-1] == "alice < UPDATE"
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_we_cancel_our_re_invite(stage: Stage) -> None:
+    stage.play(*RECEIVED, "service INVITE offer", "alice 180")
+    stage.forget()
+    stage.play("service CANCEL", "service CANCEL", "alice 487 INVITE")
+    stage.said("alice < CANCEL", "alice > 487 INVITE", "alice < ACK", "service 487 INVITE")
+    stage.play("service CANCEL")
+    stage.counted("CANCEL of nothing")
+    stage.play("alice BYE")
+    stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
+
+
+def test_a_200_crosses_the_cancel_of_our_re_invite(stage: Stage) -> None:
+    """RFC 6141: the offer has taken effect, the service hears of it, and the call stays."""
+    stage.play(*RECEIVED, "service INVITE offer", "service CANCEL", "alice 200 INVITE answer")
+    assert stage.lines[-3:] == ["alice > 200 INVITE", "alice < ACK", "service 200 INVITE"]
+    stage.forget()
+    stage.play("alice BYE")
+    stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
+
+
+def test_our_re_invite_that_nobody_answers(stage: Stage) -> None:
+    stage.play(*RECEIVED, "service INVITE offer")
+    stage.forget()
+    stage.play("wait 60")
+    stage.said("alice < CANCEL", "service 408 INVITE (local)")
+    stage.play("alice 200 INVITE")
+    stage.said("alice > 200 INVITE", "alice < ACK")
+    stage.play("service INVITE", "wait 60", "alice 487 INVITE")
+    stage.said(
+        "alice < INVITE", "alice < CANCEL", "service 408 INVITE (local)", "alice > 487 INVITE", "alice < ACK",
+    )  # fmt: skip
+    stage.play("service INVITE", "wait 92")
+    stage.said("alice < INVITE", "alice < CANCEL", "service 408 INVITE (local)")
+    stage.play("alice BYE")
+    stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
+
+
+def test_we_cancel_our_re_invite_and_nothing_final_arrives(stage: Stage) -> None:
+    stage.play(*RECEIVED, "service INVITE offer", "service CANCEL")
+    stage.forget()
+    stage.play("wait 32")
+    stage.said("service 487 INVITE (local)")
+    stage.play("alice BYE")
+    stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
+
+
+def test_a_re_invite_that_the_service_does_not_answer(stage: Stage) -> None:
+    stage.play(*RECEIVED, "alice INVITE offer")
+    again = stage.received("INVITE")
+    stage.forget()
+    stage.play("wait 60", "alice ACK")
+    stage.said("alice < 408 INVITE", "service CANCEL (local)", "alice > ACK")
+    assert getattr(stage.probe.messages[-1], "related", None) is again
+    stage.play("alice BYE")
+    stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
+
+
+def test_update_with_a_body_goes_to_the_service(stage: Stage) -> None:
+    stage.play(*RECEIVED, "alice UPDATE offer", "service 200 UPDATE answer")
+    assert stage.lines[-3:] == ["alice > UPDATE", "service UPDATE", "alice < 200 UPDATE"]
+    assert stage.person("alice").inbox[-1]["Body"] == "answer"
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_update_without_a_body_is_answered_by_the_stack(stage: Stage) -> None:
+    stage.play(*RECEIVED, "alice INVITE", "alice UPDATE")  # also while another exchange is open
+    assert stage.lines[-2:] == ["alice > UPDATE", "alice < 200 UPDATE"]
+    stage.play("alice BYE")
+    stage.forget()
+
+
+@pytest.mark.parametrize(
+    "way", [("alice INVITE",), ("alice INVITE", "service 180"), ("alice INVITE", "service 200"), RECEIVED]
+)
+def test_info_at_any_time(stage: Stage, way: tuple[str, ...]) -> None:
+    stage.play(*way)
+    stage.forget()
+    stage.play("alice INFO text X-Any=thing", "service 200 INFO text", "service INFO text", "alice 200 INFO text")
+    stage.said(
+        "alice > INFO", "service INFO", "alice < 200 INFO", "alice < INFO", "alice > 200 INFO", "service 200 INFO",
+    )  # fmt: skip
+    assert stage.received("INFO").get("X-Any") == "thing"
+    assert stage.received("INFO").body == "text"
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_the_ack_to_a_200_may_carry_an_answer(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 200 INVITE offer", "alice ACK answer")
+    ack = stage.probe.messages[-1]
+    assert (ack.body, getattr(ack, "related", None)) == ("answer", stage.task.first)
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_an_ack_of_another_invite_confirms_nothing(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 200", "alice ACK RelatedID=5")
+    stage.said("alice > INVITE", "service INVITE", "alice < 200 INVITE", "alice > ACK")
+    stage.counted("stray ACK")
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_too_soon_for_a_second_invite(stage: Stage) -> None:
+    """RFC 3261 section 14.2: 500 with a Retry-After of 0 to 10 s."""
+    stage.play("alice INVITE", "alice INVITE")
+    stage.said("alice > INVITE", "service INVITE", "alice > INVITE", "alice < 500 INVITE")
+    assert 0 <= stage.person("alice").inbox[-1]["Retry-After"] <= 10
+    stage.play("alice ACK", "service 200 INVITE", "alice ACK RelatedID=1")
+    stage.said("alice > ACK", "alice < 200 INVITE", "alice > ACK", "service ACK")
+    stage.play("alice BYE")
+    stage.forget()
+
+
+# Requests that repeat the first one's addresses, and may say what they like in return.
+
+
+def test_inside_a_dialogue_addresses_carry_no_meaning(stage: Stage) -> None:
+    stage.play(*RECEIVED, "alice INFO Request-URI=x From=y To=z", "service 200", "service INFO", "alice 200")
+    first = stage.task.first
+    assert first is not None
+    ours = stage.arrived("alice", "INFO")
+    for name in ("Request-URI", "From", "To", "DialogueID"):
+        assert ours[name] == first.headers[name]
+    stage.play("alice BYE")
+    stage.forget()
+
+
+@pytest.mark.parametrize("value", ["no uri", "", "a b", "sip:"])
+def test_a_request_uri_that_is_none(stage: Stage, value: str) -> None:
+    alice = stage.person("alice")
+    alice.call("service", **{"Request-URI": value})
+    stage.said("alice > INVITE", "alice < 400 INVITE")
+    assert "Request-URI" in alice.inbox[-1]["Reason"]
+
+
+def test_max_forwards_0(stage: Stage) -> None:
+    stage.play("alice INVITE Max-Forwards=0")
+    stage.said("alice > INVITE", "alice < 483 INVITE")
+
+
+def test_an_instance_that_ends_cancels_hangs_up_and_refuses(stage: Stage) -> None:
+    for way, said in (
+        (["alice INVITE"], ["alice < 500 INVITE"]),
+        (["alice INVITE", "service 180", "alice INFO"], ["alice < 500 INVITE", "alice < 500 INFO"]),
+        (["alice INVITE", "service 200"], ["alice < BYE"]),
+        ([*RECEIVED, "alice INFO"], ["alice < 500 INFO", "alice < BYE"]),
+        ([*RECEIVED, "service BYE"], []),
+        (["alice INVITE", "service 486"], []),
+    ):
+        stage.anew()
+        stage.play(*way)
+        stage.forget()
+        stage.task.finish()
+        stage.said(*said)
+        stage.play("wait 100")
+        stage.said()
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        (["service INVITE"], ["bob < CANCEL"]),
+        (["service INVITE", "bob 183", "bob UPDATE offer"], ["bob < 500 UPDATE", "bob < CANCEL"]),
+        (["service INVITE", "bob 200"], ["bob < ACK", "bob < BYE"]),
+        (["service INVITE", "service CANCEL"], []),
+        (list(SENT), ["bob < BYE"]),
+    ],
+)
+def test_an_instance_that_ends_leaves_its_callee(stage: Stage, way: list[str], said: list[str]) -> None:
+    stage.play(*way)
+    stage.forget()
+    stage.task.finish()
+    stage.said(*said)
+    stage.play("wait 100")
+    stage.said()
+
+
+def test_a_service_that_sends_what_is_no_json(stage: Stage) -> None:
+    def dial(task: Task, _: object) -> None:
+        with pytest.raises(TypeError):
+            task.open("bob@gortc.local", body={1, 2})
+        task.open("bob@gortc.local")
+
+    stage.person("bob")
+    stage.probe.reactions["START"] = dial
+    stage.start("service")
+    stage.play("bob 486")
+    stage.said("bob < INVITE", "service TERM", "bob > 486 INVITE", "bob < ACK", "service 486 INVITE", "service TERM")

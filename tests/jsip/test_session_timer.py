@@ -1,0 +1,265 @@
+"""The session timer: the last bullets of docs/jsip.md section 4."""
+
+from __future__ import annotations
+
+import pytest
+
+from gortc.jsip.timers import Times
+from tests.jsip.kit import Stage
+
+
+def sent(stage: Stage, expire: int = 300) -> None:
+    """A confirmed call of ours."""
+    stage.dial("bob", headers={"Expire": expire})
+    stage.play("bob 200", "service ACK")
+    stage.forget()
+
+
+def received(stage: Stage, expire: str = "Expire=300") -> None:
+    """A confirmed call of alice's."""
+    stage.play(f"alice INVITE {expire}", "service 200", "alice ACK")
+    stage.forget()
+
+
+# The value.
+
+
+@pytest.mark.parametrize("expire", [0, 1, 9])
+def test_less_than_10_gets_423_with_min_expire(stage: Stage, expire: int) -> None:
+    stage.play(f"alice INVITE Expire={expire}")
+    stage.said("alice > INVITE", "alice < 423 INVITE")
+    assert stage.person("alice").inbox[-1]["Min-Expire"] == 10
+    stage.play("alice ACK")
+    stage.said("alice > ACK")
+
+
+@pytest.mark.parametrize("request_", ["INVITE offer", "UPDATE offer", "UPDATE"])
+def test_so_it_does_in_a_call_which_stays_as_it_was(stage: Stage, request_: str) -> None:
+    received(stage)
+    method = request_.split()[0]
+    stage.play(f"alice {request_} Expire=9")
+    stage.said(f"alice > {method}", f"alice < 423 {method}")
+    stage.play("alice UPDATE offer")  # nothing is left open
+    stage.said("alice > UPDATE", "service UPDATE")
+    stage.play("alice BYE")
+    stage.forget()
+
+
+@pytest.mark.parametrize(("expire", "taken"), [(10, 10), (86400, 86400), (86401, 86400), (2**53 - 1, 86400)])
+def test_more_is_taken_as_the_most(stage: Stage, expire: int, taken: int) -> None:
+    received(stage, f"Expire={expire}")
+    stage.play(f"wait {taken + 4.9}")
+    stage.said()
+    stage.play("wait 0.1", "alice 200 BYE")
+    stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
+
+
+def test_we_always_send_expire(stage: Stage) -> None:
+    stage.play("service INVITE", "bob 200", "service ACK", "service INVITE", "bob 200", "service ACK", "service UPDATE")
+    asked = [message for message in stage.person("bob").inbox if message["Type"] in ("INVITE", "UPDATE")]
+    assert [message["Expire"] for message in asked] == [600, 600, 600]
+    stage.play("bob BYE")
+    stage.forget()
+
+
+def test_the_services_own_expire_goes_out(stage: Stage) -> None:
+    stage.dial("bob", headers={"Expire": 60})
+    assert stage.person("bob").inbox[0]["Expire"] == 60
+    stage.play("bob 486")
+    stage.forget()
+
+
+def test_the_times_are_settings() -> None:
+    with Stage(times=Times(session=30, session_min=20, session_max=40, session_margin=1)) as stage:
+        stage.play("alice INVITE Expire=19", "alice ACK")
+        assert stage.person("alice").inbox[-1]["Min-Expire"] == 20
+        stage.anew()
+        received(stage, "Expire=100")
+        stage.play("wait 40.9")
+        stage.said()
+        stage.play("wait 0.1", "alice 200 BYE")
+        stage.forget()
+        stage.anew()
+        stage.play("service INVITE", "bob 486")
+        assert stage.person("bob").inbox[0]["Expire"] == 30
+        stage.forget()
+
+
+# The INVITE's sender refreshes.
+
+
+def test_it_refreshes_by_update_every_third_of_expire(stage: Stage) -> None:
+    sent(stage)
+    stage.play("wait 99.9")
+    stage.said()
+    stage.play("wait 0.1")
+    stage.said("bob < UPDATE")
+    update = stage.person("bob").inbox[-1]
+    assert update["Expire"] == 300
+    assert "Body" not in update
+    stage.play("bob 200", "wait 99.9")
+    stage.said("bob > 200 UPDATE")
+    stage.play("wait 0.1", "bob 200 UPDATE")
+    stage.said("bob < UPDATE", "bob > 200 UPDATE")
+    stage.play("bob BYE")
+    stage.forget()
+
+
+def test_not_while_a_re_invite_is_open(stage: Stage) -> None:
+    sent(stage, 30)
+    stage.play("service INVITE", "wait 59")
+    stage.said("bob < INVITE")
+    stage.play("bob 200", "service ACK", "wait 10")
+    stage.said("bob > 200 INVITE", "service 200 INVITE", "bob < ACK", "bob < UPDATE")
+    stage.play("bob 200 UPDATE", "bob INVITE", "wait 10")
+    stage.said("bob > 200 UPDATE", "bob > INVITE", "service INVITE")
+    stage.play("bob BYE")
+    stage.forget()
+
+
+def test_but_while_an_update_is_open(stage: Stage) -> None:
+    sent(stage, 10)
+    stage.play("service UPDATE offer", "wait 4")
+    stage.said("bob < UPDATE", "bob < UPDATE")
+    stage.play("bob BYE")
+    stage.forget()
+
+
+@pytest.mark.parametrize("code", [200, 400, 405, 423, 488, 491, 500, 603])
+def test_any_answer_but_481_and_408_proves_life(stage: Stage, code: int) -> None:
+    sent(stage)
+    for _ in range(10):
+        stage.play("wait 100", f"bob {code} UPDATE")
+        stage.said("bob < UPDATE", f"bob > {code} UPDATE")
+    stage.play("bob BYE")
+    stage.forget()
+
+
+@pytest.mark.parametrize("code", [408, 481])
+def test_481_and_408_end_the_session(stage: Stage, code: int) -> None:
+    sent(stage)
+    stage.play("wait 100", f"bob {code} UPDATE")
+    stage.said("bob < UPDATE", f"bob > {code} UPDATE", "service BYE (local)", "service TERM")
+
+
+def test_three_in_a_row_unanswered(stage: Stage) -> None:
+    sent(stage)
+    stage.play("wait 105", "wait 100", "wait 95")
+    stage.said("bob < UPDATE", "bob < UPDATE", "bob < UPDATE")
+    stage.play("wait 5")
+    stage.said("bob < BYE", "service BYE (local)")
+    assert stage.person("bob").inbox[-1]["Reason"] == "session expired"
+    assert stage.probe.messages[-1].headers["Reason"] == "session expired"
+    stage.play("bob 200 BYE")
+    stage.said("bob > 200 BYE", "service TERM")
+
+
+def test_two_in_a_row_and_an_answer(stage: Stage) -> None:
+    sent(stage)
+    stage.play("wait 105", "wait 100", "wait 95", "bob 200 UPDATE", "wait 100", "wait 100", "wait 10")
+    assert stage.lines.count("bob < UPDATE") == 5
+    assert "bob < BYE" not in stage.lines
+    stage.play("bob BYE")
+    stage.forget()
+
+
+def test_provisional_responses_to_a_refresh_are_absorbed(stage: Stage) -> None:
+    sent(stage)
+    stage.play("wait 100", "bob 100 UPDATE", "bob 180 UPDATE", "bob 183 UPDATE", "bob 200 UPDATE")
+    stage.said(
+        "bob < UPDATE", "bob > 100 UPDATE", "bob > 180 UPDATE", "bob > 183 UPDATE", "bob > 200 UPDATE",
+    )  # fmt: skip
+    stage.play("bob BYE")
+    stage.forget()
+
+
+def test_a_session_that_ends_while_a_refresh_is_open(stage: Stage) -> None:
+    sent(stage)
+    stage.play("wait 100", "bob BYE")
+    stage.said("bob < UPDATE", "bob > BYE", "bob < 200 BYE", "service BYE", "service TERM")
+
+
+def test_a_refresh_that_is_not_delivered_counts_as_unanswered(stage: Stage) -> None:
+    sent(stage)
+    stage.person("bob").leave()
+    stage.play("wait 300")
+    stage.said("service BYE (local)", "service TERM")
+
+
+# The receiver waits for them.
+
+
+def test_the_receiver_sees_no_refresh_for_expire_and_5_s(stage: Stage) -> None:
+    received(stage)
+    stage.play("wait 304.9")
+    stage.said()
+    stage.play("wait 0.1")
+    stage.said("alice < BYE", "service BYE (local)")
+    assert stage.person("alice").inbox[-1]["Reason"] == "session expired"
+    stage.play("alice 200 BYE")
+    stage.said("alice > 200 BYE", "service TERM")
+
+
+def test_it_runs_from_the_200(stage: Stage) -> None:
+    stage.play("alice INVITE Expire=10", "wait 50", "service 200", "wait 14.9")
+    stage.said("alice > INVITE", "service INVITE", "alice < 200 INVITE")
+    stage.play("wait 0.1", "alice 200 BYE")
+    stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
+
+
+REFRESHES = [("alice UPDATE",), ("alice UPDATE offer", "service 200"), ("alice INVITE", "service 200", "alice ACK")]
+
+
+@pytest.mark.parametrize("refresh", REFRESHES)
+def test_refresh_and_re_invite_restart_the_clock(stage: Stage, refresh: tuple[str, ...]) -> None:
+    received(stage)
+    stage.play("wait 300", *refresh, "wait 304.9")
+    stage.forget()
+    stage.play("wait 0.1", "alice 200 BYE")
+    stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
+
+
+def test_a_refresh_may_change_the_interval(stage: Stage) -> None:
+    received(stage)
+    stage.play("alice UPDATE Expire=20", "wait 24.9")
+    stage.said("alice > UPDATE", "alice < 200 UPDATE")
+    stage.play("wait 0.1", "alice 200 BYE")
+    stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
+
+
+def test_our_re_invite_restarts_it_too(stage: Stage) -> None:
+    received(stage)
+    stage.play("wait 300")
+    stage.task.request(stage.session, "INVITE", headers={"Expire": 300})
+    stage.play("alice 200 INVITE", "wait 304.9")
+    stage.forget()
+    stage.play("wait 0.1", "alice 200 BYE")
+    assert stage.lines[-2:] == ["alice > 200 BYE", "service TERM"]
+    stage.forget()
+
+
+def test_an_invite_without_expire_is_refreshed_by_its_receiver(stage: Stage) -> None:
+    received(stage, "")
+    stage.play("wait 199.9")
+    stage.said()
+    stage.play("wait 0.1", "alice 200 UPDATE")
+    stage.said("alice < UPDATE", "alice > 200 UPDATE")
+    stage.play("wait 1000")
+    assert stage.lines == ["alice < UPDATE"] * 3 + ["alice < BYE", "service BYE (local)", "service TERM"]
+    stage.forget()
+
+
+def test_an_early_refresh_starts_no_clock(stage: Stage) -> None:
+    stage.play("alice INVITE Expire=300", "service 180", "alice UPDATE Expire=20", "wait 50")
+    stage.said("alice > INVITE", "service INVITE", "alice < 180 INVITE", "alice > UPDATE", "alice < 200 UPDATE")
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_ten_thousand_intervals_leave_nothing_behind(stage: Stage) -> None:
+    received(stage)
+    for expire in range(10, 10_010):
+        stage.play(f"alice UPDATE Expire={expire}")
+    assert len(stage.node.timers._named) == 1
+    stage.play("alice BYE")
+    stage.forget()

@@ -1,0 +1,187 @@
+"""Timer queues: docs/jsip.md section 5."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+
+from gortc.jsip.timers import Timers, Times
+
+
+class Bench:
+    """Timers whose items tell when they fire."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.failed = 0
+        self.timers = Timers(self.clock, self._failed)
+        self.fired: list[tuple[float, str]] = []
+
+    def _failed(self) -> None:
+        self.failed += 1
+
+    def fire(self, item: str) -> None:
+        self.fired.append((self.clock.seconds(), item))
+        if item.startswith("bad"):
+            raise ValueError(item)
+
+    def pass_by(self, *seconds: float) -> None:
+        for step in seconds:
+            self.clock.advance(step)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_items_fire_in_the_order_of_starting(bench: Bench) -> None:
+    queue = bench.timers.queue(5, bench.fire)
+    queue.start("one")
+    bench.pass_by(1)
+    queue.start("two")
+    queue.start("three")
+    assert len(bench.timers) == len(queue) == 3
+    bench.pass_by(3.9)
+    assert bench.fired == []
+    bench.pass_by(0.1)
+    assert bench.fired == [(5, "one")]
+    bench.pass_by(1)
+    assert bench.fired == [(5, "one"), (6, "two"), (6, "three")]
+    assert len(bench.timers) == 0
+
+
+def test_starting_again_waits_again(bench: Bench) -> None:
+    queue = bench.timers.queue(5, bench.fire)
+    queue.start("one")
+    queue.start("two")
+    bench.pass_by(3)
+    queue.start("one")
+    bench.pass_by(2, 3)
+    assert bench.fired == [(5, "two"), (8, "one")]
+
+
+def test_a_stopped_item_does_not_fire(bench: Bench) -> None:
+    queue = bench.timers.queue(5, bench.fire)
+    queue.start("one")
+    queue.start("two")
+    queue.stop("one")
+    queue.stop("never started")
+    bench.pass_by(5)
+    assert bench.fired == [(5, "two")]
+    queue.stop("two")
+
+
+def test_an_item_stopped_by_one_that_fires_with_it(bench: Bench) -> None:
+    fired: list[str] = []
+
+    def fire(item: str) -> None:
+        fired.append(item)
+        queue.stop("two")
+
+    queue = bench.timers.queue(5, fire)
+    for item in ("one", "two", "three"):
+        queue.start(item)
+    bench.pass_by(5)
+    assert fired == ["one", "three"]
+    assert len(queue) == 0
+
+
+def test_an_item_started_while_it_fires(bench: Bench) -> None:
+    def fire(item: str) -> None:
+        bench.fire(item)
+        queue.start(item)
+
+    queue = bench.timers.queue(5, fire)
+    queue.start("one")
+    bench.pass_by(5, 5, 4)
+    assert bench.fired == [(5, "one"), (10, "one")]
+    queue.stop("one")
+
+
+def test_one_that_raises_stops_no_other(bench: Bench) -> None:
+    queue = bench.timers.queue(5, bench.fire)
+    for item in ("bad one", "two", "bad three", "four"):
+        queue.start(item)
+    bench.pass_by(5)
+    assert [item for _, item in bench.fired] == ["bad one", "two", "bad three", "four"]
+    assert bench.failed == 2
+    assert len(bench.timers) == 0
+
+
+def test_a_late_clock_fires_all_that_is_due(bench: Bench) -> None:
+    queue = bench.timers.queue(5, bench.fire)
+    queue.start("one")
+    bench.pass_by(3)
+    queue.start("two")
+    bench.pass_by(100)
+    assert [item for _, item in bench.fired] == ["one", "two"]
+
+
+def test_a_queue_of_no_time_fires_when_the_caller_has_returned(bench: Bench) -> None:
+    queue = bench.timers.queue(0, bench.fire)
+    queue.start("one")
+    assert bench.fired == []
+    bench.pass_by(0)
+    assert bench.fired == [(0, "one")]
+
+
+def test_one_call_of_the_clock_a_queue_however_many_items(bench: Bench) -> None:
+    queue = bench.timers.queue(5, bench.fire)
+    for number in range(1000):
+        queue.start(str(number))
+    assert len(bench.clock.getDelayedCalls()) == 1
+    for number in range(1000):
+        queue.stop(str(number))
+    bench.pass_by(5)
+    assert not bench.fired
+    assert not bench.clock.getDelayedCalls()
+
+
+def test_named_times_leave_nothing_behind(bench: Bench) -> None:
+    for number in range(1, 1000):
+        queue = bench.timers.start(number, bench.fire, "one")
+        assert len(bench.timers) == 1
+        queue.stop("one")
+        assert not bench.timers._named
+    assert not bench.clock.getDelayedCalls()
+    bench.timers.start(3, bench.fire, "one")
+    bench.pass_by(3)
+    assert bench.fired == [(3, "one")]
+    assert not bench.timers._named
+    assert not bench.clock.getDelayedCalls()
+
+
+def test_items_of_one_named_time_share_a_queue(bench: Bench) -> None:
+    first = bench.timers.start(3, bench.fire, "one")
+    assert bench.timers.start(3, bench.fire, "two") is first
+    assert bench.timers.start(4, bench.fire, "three") is not first
+    first.stop("one")
+    bench.pass_by(4)
+    assert [item for _, item in bench.fired] == ["two", "three"]
+
+
+def test_a_queue_that_was_forgotten_may_be_started_again(bench: Bench) -> None:
+    old = bench.timers.start(3, bench.fire, "one")
+    old.stop("one")
+    new = bench.timers.start(3, bench.fire, "two")
+    assert new is not old
+    old.start("one")
+    old.stop("one")  # forgets itself, and not the one that has taken its place
+    assert len(bench.timers) == 1
+    bench.pass_by(3)
+    assert bench.fired == [(3, "two")]
+
+
+def test_the_defaults() -> None:
+    times = Times()
+    assert (
+        times.transaction, times.provisional, times.invite, times.invite_max, times.cancel, times.ack, times.error_ack,
+        times.session, times.session_min, times.session_max, times.session_margin, times.ping, times.dead,
+    ) == (5, 60, 60, 600, 32, 32, 5, 600, 10, 86_400, 5, 15, 40)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["transaction", "invite", "cancel", "ack", "session", "session_min", "ping"])
+def test_no_time_is_0(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Times(**{name: 0})

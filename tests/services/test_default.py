@@ -1,0 +1,509 @@
+"""default: a call becomes two bridged legs, another request goes to its user."""
+
+from __future__ import annotations
+
+import pytest
+
+from gortc.testing import Lab, Talk, User
+from slp_plugins.default import default
+from slp_plugins.echo import echo
+from slp_plugins.hunt400 import hunt400
+
+
+def pair() -> tuple[Lab, User, User]:
+    """A lab with alice and bob."""
+    lab = Lab(default, hunt400)
+    alice, bob = lab.users("alice", "bob")
+    return lab, alice, bob
+
+
+def early() -> tuple[Lab, Talk, Talk]:
+    """Alice calls bob, whose phone rings."""
+    lab, alice, bob = pair()
+    call = alice.call("bob", "an offer")
+    leg = bob.answering(Body="an offer")
+    leg.reply(180)
+    call.expect(180)
+    return lab, call, leg
+
+
+def running() -> tuple[Lab, Talk, Talk]:
+    """Alice and bob talk."""
+    lab, call, leg = early()
+    leg.reply(200, "an answer")
+    call.expect(200, Body="an answer")
+    call.ack()
+    leg.expect("ACK")
+    return lab, call, leg
+
+
+def finish(lab: Lab, one: Talk, other: Talk) -> None:
+    """One hangs up, the other is hung up, nothing is left."""
+    one.expect_nothing()
+    other.expect_nothing()
+    one.bye()
+    one.expect(200)
+    other.reply(200, to=other.expect("BYE"))
+    lab.check_empty()
+
+
+# the call
+
+
+def test_call_with_its_headers() -> None:
+    lab, alice, bob = pair()
+    call = alice.call("bob", "an offer", Content_Type="sdp", X_Note=[1, 2], Expire=90)
+    leg = bob.answering(Body="an offer", Content_Type="sdp", X_Note=[1, 2], Expire=600, CSeq=1)
+    assert (leg.request["From"], leg.request["To"]) == ("alice@gortc.local", "bob@gortc.local")
+    assert leg.id != call.id
+    leg.reply(183, "early media", X_Ring="a")
+    call.expect(183, Body="early media", X_Ring="a")
+    leg.reply(200, {"sdp": "an answer"}, X_Answer="b", Expire=1)
+    answer = call.expect(200, Body={"sdp": "an answer"}, X_Answer="b")
+    assert "Expire" not in answer
+    call.ack("in the ACK", X_Ack="c")
+    leg.expect("ACK", Body="in the ACK", X_Ack="c")
+    finish(lab, call, leg)
+
+
+def test_callee_hangs_up() -> None:
+    lab, call, leg = running()
+    finish(lab, leg, call)
+
+
+def test_both_hang_up() -> None:
+    lab, call, leg = running()
+    call.bye()
+    call.expect(200)
+    bye = leg.expect("BYE")
+    leg.bye()
+    leg.expect(200)
+    leg.reply(200, to=bye)
+    lab.check_empty()
+
+
+@pytest.mark.parametrize("code", [302, 404, 486, 503, 603])
+def test_refusal_of_the_callee_is_the_callers(code: int) -> None:
+    lab, alice, bob = pair()
+    call = alice.call("bob")
+    leg = bob.answering()
+    leg.reply(code)
+    leg.expect("ACK")
+    call.expect(code)
+    call.ack()
+    lab.check_empty()
+
+
+def test_refusal_of_the_callee_carries_its_headers() -> None:
+    lab, alice, bob = pair()
+    call = alice.call("bob")
+    leg = bob.answering()
+    leg.reply(302, {"try": "carol"}, Contact="carol@gortc.local")
+    leg.expect("ACK")
+    call.expect(302, Body={"try": "carol"}, Contact="carol@gortc.local")
+    call.ack()
+    lab.check_empty()
+
+
+def test_offline() -> None:
+    lab, alice, _ = pair()
+    call = alice.call("carol")
+    call.expect(480)
+    call.ack()
+    lab.check_empty()
+
+
+def test_unknown_domain() -> None:
+    lab, alice, _ = pair()
+    call = alice.call("carol@example.com")
+    call.expect(404)
+    call.ack()
+    lab.check_empty()
+
+
+def test_no_answer() -> None:
+    lab, call, leg = early()
+    lab.advance(60)
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    assert call.user.inbox[0]["Code"] == 408
+    call.expect(408)
+    call.ack()
+    lab.check_empty()
+
+
+def test_cancel() -> None:
+    lab, call, leg = early()
+    call.cancel()
+    call.expect(200)
+    call.expect(487)
+    call.ack()
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    lab.check_empty()
+
+
+def test_early_bye_of_the_caller() -> None:
+    lab, call, leg = early()
+    call.bye()
+    call.expect(200)
+    call.expect(487)
+    call.ack()
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    lab.check_empty()
+
+
+def test_early_bye_of_the_callee() -> None:
+    lab, call, leg = early()
+    leg.bye()
+    leg.expect(200)
+    call.expect(487)
+    call.ack()
+    lab.check_empty()
+
+
+def test_router_beyond_this_node_is_followed() -> None:
+    lab, alice, bob = pair()
+    call = alice.call("carol", "an offer", Router="gortc.local;type=default, bob@gortc.local, x.example.com")
+    leg = bob.answering(Body="an offer", Router="bob@gortc.local, x.example.com")
+    assert leg.request["Request-URI"] == "carol@gortc.local"
+    leg.reply(486)
+    leg.expect("ACK")
+    call.expect(486)
+    call.ack()
+    lab.check_empty()
+
+
+def test_bad_router_beyond_this_node_is_the_callers_fault() -> None:
+    lab, alice, _ = pair()
+    call = alice.call("bob", Router="gortc.local;type=default, not a URI")
+    call.expect(400)
+    call.ack()
+    lab.check_empty()
+
+
+def test_max_forwards_counts_down() -> None:
+    lab, alice, bob = pair()
+    call = alice.call("bob", Max_Forwards=7)
+    leg = bob.answering(Max_Forwards=6)
+    leg.reply(486)
+    leg.expect("ACK")
+    call.expect(486)
+    call.ack()
+    lab.check_empty()
+
+
+# before the answer
+
+
+@pytest.mark.parametrize("method", ["INFO", "UPDATE"])
+def test_early_request_of_the_caller(method: str) -> None:
+    lab, call, leg = early()
+    call.send(method, "news", X_Kind="n")
+    asked = leg.expect(method, Body="news", X_Kind="n")
+    call.expect_nothing()
+    leg.reply(200, "good", to=asked, X_Reply="r")
+    call.expect(200, Body="good", X_Reply="r")
+    leg.reply(486)
+    leg.expect("ACK")
+    call.expect(486)
+    call.ack()
+    lab.check_empty()
+
+
+@pytest.mark.parametrize("method", ["INFO", "UPDATE"])
+def test_early_request_of_the_callee(method: str) -> None:
+    lab, call, leg = early()
+    leg.send(method, "news")
+    call.reply(488, to=call.expect(method, Body="news"))
+    leg.expect(488)
+    leg.reply(486)
+    leg.expect("ACK")
+    call.expect(486)
+    call.ack()
+    lab.check_empty()
+
+
+def test_prack() -> None:
+    lab, call, leg = early()
+    call.send("PRACK", "p", RAck="1")
+    leg.reply(200, "q", to=leg.expect("PRACK", Body="p", RAck="1"))
+    call.expect(200, Body="q")
+    leg.reply(486)
+    leg.expect("ACK")
+    call.expect(486)
+    call.ack()
+    lab.check_empty()
+
+
+def test_update_open_as_the_callee_answers() -> None:
+    lab, call, leg = early()
+    call.send("UPDATE", "new offer")
+    update = leg.expect("UPDATE")
+    leg.reply(200, "an answer")
+    call.expect(200, Body="an answer", CSeq=1)
+    leg.reply(200, "new answer", to=update)
+    call.expect(200, Body="new answer", CSeq=2)
+    call.ack()
+    leg.expect("ACK")
+    finish(lab, call, leg)
+
+
+def test_open_info_is_answered_as_the_callee_refuses() -> None:
+    lab, call, leg = early()
+    call.send("INFO", "news")
+    leg.expect("INFO")
+    leg.reply(486)
+    leg.expect("ACK")
+    codes = sorted((call.user.inbox.pop(0)["CSeq"], 0) for _ in range(2))
+    assert codes == [(1, 0), (2, 0)]  # the INVITE and the INFO have both got a final response
+    call.ack()
+    lab.check_empty()
+
+
+# in the call
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_reinvite_with_the_body_of_its_ack(side: int) -> None:
+    lab, *legs = running()
+    one, other = legs[side], legs[1 - side]
+    one.send("INVITE", "new offer", X_Why="hold")
+    asked = other.expect("INVITE", Body="new offer", X_Why="hold")
+    other.reply(180, to=asked)
+    one.expect(180)
+    other.reply(200, "new answer", to=asked, X_Ok="yes")
+    one.expect(200, Body="new answer", X_Ok="yes")
+    other.expect_nothing()
+    one.ack("in the ACK", X_Ack="a")
+    other.expect("ACK", Body="in the ACK", X_Ack="a", RelatedID=asked["CSeq"])
+    finish(lab, one, other)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_failed_reinvite_leaves_the_call(side: int) -> None:
+    lab, *legs = running()
+    one, other = legs[side], legs[1 - side]
+    one.send("INVITE", "new offer")
+    other.reply(488, to=other.expect("INVITE"), Warning="no such codec")
+    other.expect("ACK")
+    one.expect(488, Warning="no such codec")
+    one.ack()
+    other.send("INFO", "still there?")
+    one.reply(200, to=one.expect("INFO", Body="still there?"))
+    other.expect(200)
+    finish(lab, one, other)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_cancelled_reinvite_leaves_the_call(side: int) -> None:
+    lab, *legs = running()
+    one, other = legs[side], legs[1 - side]
+    one.send("INVITE", "new offer")
+    asked = other.expect("INVITE", Body="new offer")
+    one.cancel()
+    one.expect(200)
+    one.expect(487)
+    one.ack()
+    other.reply(200, to=other.expect("CANCEL", RelatedID=asked["CSeq"]))
+    other.reply(487, to=asked)
+    other.expect("ACK")
+    finish(lab, one, other)
+
+
+@pytest.mark.parametrize("acked", ["before", "after"])
+def test_cancelled_reinvite_whose_200_still_comes(acked: str) -> None:
+    lab, call, leg = running()
+    call.send("INVITE", "new offer")
+    asked = leg.expect("INVITE")
+    call.cancel()
+    call.expect(200)
+    call.expect(487)
+    if acked == "before":
+        call.ack()
+    leg.reply(200, "new answer", to=asked)
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.expect("ACK", RelatedID=asked["CSeq"])
+    if acked == "after":
+        call.ack()
+    finish(lab, call, leg)
+
+
+def test_reinvite_of_both_at_once() -> None:
+    lab, call, leg = running()
+    call.send("INVITE", "alice's offer")
+    asked = leg.expect("INVITE")
+    leg.send("INVITE", "bob's offer")
+    leg.expect(491)
+    leg.ack()
+    leg.reply(200, "bob's answer", to=asked)
+    call.expect(200, Body="bob's answer")
+    call.ack()
+    leg.expect("ACK")
+    finish(lab, call, leg)
+
+
+def test_reinvite_whose_ack_never_comes_ends_the_call() -> None:
+    lab, call, leg = running()
+    call.send("INVITE", "new offer")
+    leg.reply(200, "new answer", to=leg.expect("INVITE"))
+    call.expect(200)
+    lab.advance(32)
+    call.reply(200, to=call.expect("BYE"))
+    leg.expect("ACK")
+    leg.reply(200, to=leg.expect("BYE"))
+    lab.check_empty()
+
+
+def test_bye_with_a_reinvite_open() -> None:
+    lab, call, leg = running()
+    call.send("INVITE", "new offer")
+    asked = leg.expect("INVITE")
+    leg.bye()
+    leg.expect(200)
+    call.expect(487)
+    call.ack()
+    call.reply(200, to=call.expect("BYE"))
+    leg.reply(487, to=asked)
+    lab.check_empty()
+
+
+@pytest.mark.parametrize("method", ["INFO", "MESSAGE", "UPDATE", "OPTIONS", "NOTIFY", "SUBSCRIBE"])
+@pytest.mark.parametrize("code", [200, 488])
+def test_request_in_the_call(method: str, code: int) -> None:
+    lab, call, leg = running()
+    for one, other in ((call, leg), (leg, call)):
+        one.send(method, "a", X_B="b")
+        other.reply(code, "c", to=other.expect(method, Body="a", X_B="b"), X_D="d")
+        one.expect(code, Body="c", X_D="d")
+    finish(lab, call, leg)
+
+
+def test_request_that_is_not_answered() -> None:
+    lab, call, leg = running()
+    call.send("INFO", "news")
+    leg.expect("INFO")
+    lab.advance(5)
+    call.expect(408)
+    finish(lab, call, leg)
+
+
+def test_refreshes_stay_on_their_leg() -> None:
+    lab, call, leg = running()
+    lab.advance(200)  # bob's leg is ours to refresh; alice's too, for her INVITE had no Expire
+    leg.reply(200, to=leg.expect("UPDATE", Expire=600))
+    call.reply(200, to=call.expect("UPDATE", Expire=600))
+    call.send("UPDATE", Expire=60)  # she may as well
+    call.expect(200)
+    finish(lab, call, leg)
+
+
+def test_leg_that_expires_ends_the_call() -> None:
+    lab, call, leg = running()
+    lab.advance(600)  # three refreshes that nobody answers
+    for _ in range(3):
+        leg.expect("UPDATE")
+        call.expect("UPDATE")
+    lab.advance(10)
+    call.expect("BYE")
+    leg.expect("BYE")
+    lab.advance(5)
+    lab.check_empty()
+
+
+# other requests
+
+
+def test_message() -> None:
+    lab, alice, bob = pair()
+    note = alice.open("MESSAGE", "bob", "hello", Content_Type="text")
+    leg = bob.answering("MESSAGE", Body="hello", Content_Type="text")
+    note.expect_nothing()
+    leg.reply(200, "thanks", X_Read="yes")
+    note.expect(200, Body="thanks", X_Read="yes")
+    lab.check_empty()
+
+
+def test_message_that_is_refused() -> None:
+    lab, alice, bob = pair()
+    note = alice.open("MESSAGE", "bob", "hello")
+    bob.answering("MESSAGE").reply(603, X_Why="no")
+    note.expect(603, X_Why="no")
+    lab.check_empty()
+
+
+def test_message_to_nobody() -> None:
+    lab, alice, _ = pair()
+    alice.open("MESSAGE", "carol", "hello").expect(480)
+    lab.check_empty()
+
+
+def test_message_that_is_not_answered() -> None:
+    lab, alice, bob = pair()
+    note = alice.open("MESSAGE", "bob", "hello")
+    bob.answering("MESSAGE")
+    lab.advance(5)
+    note.expect(408)
+    note.expect_nothing()
+    lab.check_empty()
+
+
+def test_options_is_the_nodes_to_answer() -> None:
+    lab, alice, bob = pair()
+    alice.open("OPTIONS", "bob").expect(200)
+    bob.expect_nothing()
+    lab.check_empty()
+
+
+@pytest.mark.parametrize("method", ["SUBSCRIBE", "REGISTER"])
+def test_others_are_refused(method: str) -> None:
+    lab, alice, bob = pair()
+    alice.open(method, "bob").expect(405, Allow="INVITE, MESSAGE, OPTIONS")
+    bob.expect_nothing()
+    lab.check_empty()
+
+
+# numbers
+
+
+def test_400_is_hunt400s() -> None:
+    lab, alice, bob = pair()
+    agent = lab.user("agent2")
+    call = alice.call("400", "an offer")
+    leg = agent.answering(Body="an offer")
+    leg.reply(200, "an answer")
+    call.expect(200, Body="an answer")
+    call.ack()
+    leg.expect("ACK")
+    bob.expect_nothing()
+    finish(lab, call, leg)
+
+
+@pytest.mark.parametrize(("number", "answered"), [("601", True), ("699", True), ("6", False), ("7601", False)])
+def test_patterns(number: str, answered: bool) -> None:
+    lab = Lab(default, echo, config={"default": {"numbers": {"6??@gortc.local": "echo"}}})
+    alice = lab.user("alice")
+    call = alice.call(number, "an offer")
+    if answered:
+        call.expect(180)
+        call.expect(200, Body="an offer")
+        call.ack()
+        call.bye()
+        call.expect(200)
+    else:
+        call.expect(480)
+        call.ack()
+    lab.check_empty()
+
+
+def test_number_of_a_service_that_is_not_loaded() -> None:
+    lab = Lab(default, echo)
+    alice = lab.user("alice")
+    call = alice.call("400")  # hunt400's by default, but there is no hunt400
+    call.expect(404)
+    call.ack()
+    lab.check_empty()

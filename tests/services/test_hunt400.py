@@ -1,0 +1,326 @@
+"""hunt400: agents ring one by one until somebody answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from gortc.testing import Lab, Talk, User
+from slp_plugins.hunt400 import hunt400
+
+NUMBER = "400@gortc.local"
+
+
+def hunt(*agents: str) -> tuple[Lab, User, list[User]]:
+    """A lab with the caller and those of the three agents that are connected."""
+    lab = Lab(hunt400)
+    return lab, lab.user("alice"), lab.users(*agents)
+
+
+def talk(call: Talk, leg: Talk, answer: str = "an answer") -> None:
+    """The leg answers, the caller gets it and acknowledges."""
+    leg.reply(200, answer)
+    call.expect(200, Body=answer)
+    leg.expect_nothing()
+    call.ack("in the ACK")
+    leg.expect("ACK", Body="in the ACK")
+
+
+def finish(lab: Lab, call: Talk, leg: Talk) -> None:
+    """The caller hangs up; the agent is hung up; nothing is left."""
+    call.bye()
+    call.expect(200)
+    leg.reply(200, to=leg.expect("BYE"))
+    lab.check_empty()
+
+
+def test_first_agent_answers() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER, "an offer", P_Asserted_Identity="alice", Expire=300)
+    leg = one.answering(Body="an offer", From="alice@gortc.local", To=NUMBER, P_Asserted_Identity="alice")
+    assert leg.request["Request-URI"] == "agent1@gortc.local"
+    assert leg.request["Expire"] == 600  # a leg's own
+    talk(call, leg)
+    two.expect_nothing()
+    finish(lab, call, leg)
+
+
+@pytest.mark.parametrize("code", [486, 603, 480, 500, 302])
+def test_busy_or_refused_goes_on(code: int) -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER, "an offer")
+    refused = one.answering()
+    refused.reply(code)
+    refused.expect("ACK")
+    leg = two.answering(Body="an offer")
+    alice.expect_nothing()
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+def test_offline_goes_on() -> None:
+    lab, alice, (three,) = hunt("agent3")
+    call = alice.call(NUMBER, "an offer")
+    leg = three.answering()
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+def test_connection_lost_while_ringing_goes_on_after_its_time() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER, "an offer")
+    one.answering().reply(180)
+    call.expect(180)
+    one.leave()
+    two.expect_nothing()
+    lab.advance(15)
+    leg = two.answering()
+    talk(call, leg)
+    lab.advance(32)  # a CANCEL that could not be delivered: its INVITE is given up after that
+    finish(lab, call, leg)
+
+
+def test_no_answer_goes_on_after_15_s() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER, "an offer")
+    slow = one.answering()
+    slow.reply(180)
+    lab.advance(14.9)
+    slow.expect_nothing()
+    two.expect_nothing()
+    lab.advance(0.1)
+    slow.reply(200, to=slow.expect("CANCEL"))
+    slow.reply(487)
+    slow.expect("ACK")
+    leg = two.answering()
+    call.expect(180)
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+def test_answer_that_crosses_the_cancel_is_hung_up() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER, "an offer")
+    slow = one.answering()
+    lab.advance(15)
+    slow.reply(200, "too late")
+    slow.reply(200, to=slow.expect("CANCEL"))
+    slow.expect("ACK")
+    slow.reply(200, to=slow.expect("BYE"))
+    leg = two.answering()
+    call.expect_nothing()
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+def test_caller_hears_one_180() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER, "an offer")
+    first = one.answering()
+    first.reply(180)
+    first.reply(180)
+    call.expect(180)
+    first.reply(486)
+    leg = two.answering()
+    leg.reply(180)
+    call.expect_nothing()
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+def test_early_media_of_each_agent_is_heard() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER, "an offer")
+    first = one.answering()
+    first.reply(183, "music 1")
+    call.expect(183, Body="music 1")
+    first.reply(486)
+    leg = two.answering()
+    leg.reply(183, "music 2")
+    call.expect(183, Body="music 2")
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+def test_nobody_answers() -> None:
+    lab, alice, agents = hunt("agent1", "agent2", "agent3")
+    call = alice.call(NUMBER, "an offer")
+    for agent in agents:
+        agent.answering().reply(486)
+    call.expect(480)
+    call.ack()
+    lab.check_empty()
+
+
+def test_nobody_is_there() -> None:
+    lab, alice, _ = hunt()
+    call = alice.call(NUMBER, "an offer")
+    call.expect(480)
+    call.ack()
+    lab.check_empty()
+
+
+def test_number_without_agents() -> None:
+    lab, alice, (one,) = hunt("agent1")
+    call = alice.call("401@gortc.local", "an offer")
+    call.expect(480)
+    call.ack()
+    one.expect_nothing()
+    lab.check_empty()
+
+
+def test_configured_agents_and_time() -> None:
+    config = {"agents": {"sales@gortc.local": ["bob@gortc.local", "carol@gortc.local"]}, "within": 3}
+    lab = Lab(hunt400, config={"hunt400": config})
+    alice, bob, carol = lab.users("alice", "bob", "carol")
+    call = alice.call("sales")
+    bobs = bob.answering()
+    lab.advance(3)
+    bobs.expect("CANCEL")
+    bobs.reply(487)
+    carol.answering().reply(486)
+    call.expect(480)
+    call.ack()
+    lab.advance(5)  # bob never answers the CANCEL itself
+    lab.check_empty()
+
+
+def gone(call: Talk) -> None:
+    """The caller cancels, and is told so."""
+    call.cancel()
+    call.expect(200)
+    call.expect(487)
+    call.ack()
+
+
+def test_cancel_before_anything_rings() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER)
+    gone(call)
+    leg = one.answering()
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    two.expect_nothing()
+    lab.check_empty()
+
+
+def test_cancel_while_ringing() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER)
+    leg = one.answering()
+    leg.reply(180)
+    call.expect(180)
+    gone(call)
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    two.expect_nothing()
+    lab.check_empty()
+
+
+def test_cancel_while_the_second_rings_and_the_first_is_being_cancelled() -> None:
+    lab, alice, (one, two, three) = hunt("agent1", "agent2", "agent3")
+    call = alice.call(NUMBER)
+    slow = one.answering()
+    lab.advance(15)
+    leg = two.answering()
+    leg.reply(180)
+    call.expect(180)
+    gone(call)
+    for ringing in (slow, leg):
+        ringing.reply(200, to=ringing.expect("CANCEL"))
+        ringing.reply(487)
+        ringing.expect("ACK")
+    three.expect_nothing()
+    lab.check_empty()
+
+
+def test_cancel_that_the_agent_never_answers() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER)
+    leg = one.answering()
+    gone(call)
+    leg.expect("CANCEL")
+    lab.advance(32)
+    two.expect_nothing()
+    lab.check_empty()
+
+
+def test_cancel_that_crosses_the_answer_has_no_effect() -> None:
+    lab, alice, (one,) = hunt("agent1")
+    call = alice.call(NUMBER)
+    leg = one.answering()
+    leg.reply(200, "an answer")
+    call.cancel()
+    call.expect(200, Body="an answer")
+    call.expect(200)
+    call.ack()
+    leg.expect("ACK")
+    finish(lab, call, leg)
+
+
+def test_answer_that_crosses_the_callers_cancel() -> None:
+    lab, alice, (one,) = hunt("agent1")
+    call = alice.call(NUMBER)
+    leg = one.answering()
+    gone(call)
+    leg.reply(200, "an answer")
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.expect("ACK")
+    leg.reply(200, to=leg.expect("BYE"))
+    lab.check_empty()
+
+
+def test_early_bye_of_the_caller() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER)
+    leg = one.answering()
+    leg.reply(180)
+    call.expect(180)
+    call.bye()
+    call.expect(200)
+    call.expect(487)
+    call.ack()
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    two.expect_nothing()
+    lab.check_empty()
+
+
+def test_bye_instead_of_the_ack_hangs_up_the_agent() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER)
+    leg = one.answering()
+    leg.reply(200, "an answer")
+    call.expect(200)
+    call.bye()
+    call.expect(200)
+    leg.expect("ACK")
+    leg.reply(200, to=leg.expect("BYE"))
+    two.expect_nothing()
+    lab.check_empty()
+
+
+def test_early_bye_of_an_agent_goes_on_to_the_next() -> None:
+    lab, alice, (one, two) = hunt("agent1", "agent2")
+    call = alice.call(NUMBER)
+    first = one.answering()
+    first.reply(180)
+    call.expect(180)
+    first.bye()
+    first.expect(200)
+    leg = two.answering()
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+def test_agent_hangs_up() -> None:
+    lab, alice, (one,) = hunt("agent1")
+    call = alice.call(NUMBER)
+    leg = one.answering()
+    talk(call, leg)
+    leg.bye()
+    leg.expect(200)
+    call.reply(200, to=call.expect("BYE"))
+    lab.check_empty()
