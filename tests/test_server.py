@@ -1,0 +1,69 @@
+"""A server's start: where it listens, and what stops it."""
+
+from __future__ import annotations
+
+import gc
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.application.service import Application, IService
+from twisted.internet import reactor
+from twisted.logger import ILogObserver
+
+from gortc.server import Server
+from gortc.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """What a start does to Python's collector is a server's, not the tests'."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+
+
+@pytest_twisted.ensureDeferred
+async def test_urls(tmp_path: Path) -> None:
+    path = tmp_path / "rtc.sock"
+    endpoints = ("tcp:0:interface=127.0.0.1", "tcp:0:interface=\\:\\:1", f"unix:{path}")
+    server = Server(Settings(rtc=endpoints, path="/calls"), reactor)
+    server.privilegedStartService()
+    four, six, unix = server.urls()
+    ports = [getattr(port.getHost(), "port", None) for port in server.ports[:2]]
+    assert four == f"ws://127.0.0.1:{ports[0]}/calls?userid=USERID"
+    assert six == f"ws://[::1]:{ports[1]}/calls?userid=USERID"
+    assert str(path) in unix
+    await server.stopService()
+    assert not path.exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = Server(Settings(rtc=(f"tcp:{port}:interface=127.0.0.1",)), reactor)
+        with pytest.raises(SystemExit, match=f"can't listen on tcp:{port}:interface=127.0.0.1: .*in use"):
+            server.privilegedStartService()
+        await server.stopService()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_service_that_is_missing() -> None:
+    server = Server(Settings(rtc=("tcp:0:interface=127.0.0.1",), services={"nowhere": {}}), reactor)
+    server.privilegedStartService()
+    with pytest.raises(SystemExit, match="no plugin is named 'nowhere'"):
+        server.startService()
+    await server.stopService()
+
+
+@pytest.mark.parametrize("log_file", [None, "-"])
+def test_the_log_goes_along_to_the_application(log_file: str | None) -> None:
+    application = Application("gortc")
+    server = Server(Settings(), reactor, log_file)
+    server.setServiceParent(application)
+    assert (application.getComponent(ILogObserver) is not None) == (log_file is not None)
+    assert IService(application).getServiceNamed  # type: ignore[attr-defined]
