@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, Logger, LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from gortc.jsip.message import Request
 from gortc.oam import log
@@ -30,6 +31,7 @@ EVENT: LogEvent = {
 def events() -> Iterator[list[LogEvent]]:
     seen: list[LogEvent] = []
 
+    @implementer(ILogObserver)
     def observe(event: LogEvent) -> None:
         seen.append(event)
 
