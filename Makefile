@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+.DELETE_ON_ERROR:
 .PHONY: run demo test check bench format clean
 
 run: $(VENV)/run

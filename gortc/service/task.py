@@ -97,16 +97,18 @@ class Task:
             return
         try:
             result = self._instance.receive(message)
-            if isinstance(result, Coroutine):
-                result = Deferred.fromCoroutine(result)
-            if isinstance(result, Deferred):
+            if result is not None:
                 self._await(result)
         except Exception:
             self._fail(Failure())
         if message.code == 0 and message.method == TERM:
             self.sessions.pop(message.session, None)
 
-    def _await(self, result: Deferred[Any]) -> None:
+    def _await(self, result: Any) -> None:
+        if isinstance(result, Coroutine):
+            result = Deferred.fromCoroutine(result)
+        elif not isinstance(result, Deferred):  # a value that means nothing here
+            return
         if result.called and not result.paused and not isinstance(result.result, (Failure, Deferred)):
             return
         self._awaited[result] = None
