@@ -48,6 +48,7 @@ class Leg:
         self.over = False
         self._first = request
         self._answers: dict[Request, Callable[[Response], None]] = {}
+        self._awaited: dict[Request, Deferred[Response]] = {}
         self._acks: dict[Request, Callable[[Request | None], None]] = {}
         self._closed: list[Deferred[None]] = []
         self._relay: Callable[[Request], bool] | None = None
@@ -193,30 +194,17 @@ class Leg:
             return fail(LegFailed(400, str(bad)))
         done: Deferred[Response] = Deferred(lambda d: self.cancel(invite))
 
-        def answered(response: Response) -> None:
-            if response.code < 200:
-                if ringing is not None and not done.called:
-                    ringing(response)
-                return
-            if within is not None:
-                queue.stop(expire)
-            if done.called:
-                return
-            if response.code < 300:
-                done.callback(response)
-            else:
-                done.errback(LegFailed(response.code, response.headers.get("Desc"), response))
-
-        def expire() -> None:
-            self.cancel(invite)
-            done.errback(LegFailed(408, f"no answer in {within} s"))
-
-        def stop(outcome: Any) -> Any:
-            queue.stop(expire)
-            return outcome
-
-        self._answers[invite] = answered
+        self._await(invite, done, ringing)
         if within is not None:
+
+            def expire() -> None:
+                self.cancel(invite)
+                done.errback(LegFailed(408, f"no answer in {within} s"))
+
+            def stop(outcome: Any) -> Any:
+                queue.stop(expire)
+                return outcome
+
             queue = self.call.timers.start(within, _call, expire)
             done.addBoth(stop)
         return done
@@ -242,15 +230,7 @@ class Leg:
             return fail(LegFailed(400, str(bad)))
         done: Deferred[Response] = Deferred()
 
-        def answered(response: Response) -> None:
-            if response.code < 200 or done.called:
-                return
-            if response.code < 300:
-                done.callback(response)
-            else:
-                done.errback(LegFailed(response.code, response.headers.get("Desc"), response))
-
-        self._answers[request] = answered
+        self._await(request, done)
         return done
 
     def closed(self) -> Deferred[None]:
@@ -305,10 +285,14 @@ class Leg:
         self._acks[invite] = acked
 
     def release(self) -> None:
-        """The call is over: hold on to nothing that leads back to it."""
+        """The call is over: hold on to nothing that leads back to it, and let nobody wait for an answer in vain."""
+        self.over = True
         self._relay = None
         self._answers.clear()
         self._acks.clear()
+        for done in list(self._awaited.values()):
+            done.addErrback(_ignore)
+            done.cancel()
 
     def receive(self, message: Request | Response) -> None:
         """Take a message of this leg."""
@@ -369,6 +353,27 @@ class Leg:
         if done in self._closed:
             self._closed.remove(done)
 
+    def _await(
+        self, request: Request, done: Deferred[Response], ringing: Callable[[Response], object] | None = None
+    ) -> None:
+        def answered(response: Response) -> None:
+            if done.called:
+                return
+            if response.code < 200:
+                if ringing is not None:
+                    ringing(response)
+            elif response.code < 300:
+                done.callback(response)
+            else:
+                done.errback(LegFailed(response.code, response.headers.get("Desc"), response))
+
+        def forget(outcome: Any) -> Any:
+            self._awaited.pop(request, None)
+            return outcome
+
+        self._answers[request] = answered
+        self._awaited[request] = done.addBoth(forget)
+
     def _send(self, method: str, body: Any, headers: Mapping[str, Any] | None) -> Request:
         task = self.call.task
         if self.session is not None:
@@ -392,6 +397,10 @@ class Leg:
     def ringing(self) -> bool:
         """Whether its INVITE has no final response yet."""
         return not self.over and getattr(self.session, "state", "") in (CALLING, EARLY)
+
+
+def _ignore(_: object) -> None:
+    """Nobody waits for this failure."""
 
 
 def _call(expire: Callable[[], None]) -> None:

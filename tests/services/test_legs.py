@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from gortc import Call, Leg, LegFailed, Request, service
+from gortc import Call, Leg, LegFailed, Request, Response, service
 from gortc.testing import Lab
 from tests.services.kit import answered, connect, hang_up, outcome
 
@@ -679,4 +679,27 @@ def test_hang_up_of_a_ringing_leg_sends_cancel() -> None:
     call.expect(486)
     call.ack()
     assert outcomes[0].code == 487
+    lab.check_empty()
+
+
+def test_a_call_that_ends_leaves_no_answer_awaited() -> None:
+    """Not the timer of a leg that the service rang and forgot, nor a failure that nobody looks at."""
+    forgotten: list[Deferred[Response]] = []
+
+    @service("forgetful")
+    async def forgetful(call: Call) -> None:
+        forgotten.append(call.leg("bob@gortc.local").invite("an offer", within=3600))
+        forgotten.append(call.leg("carol@gortc.local").send("MESSAGE", "hello"))
+
+    lab = Lab(forgetful)
+    alice, bob, carol = lab.users("alice", "bob", "carol")
+    call = alice.call("100", "an offer")
+    leg = bob.answering()
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    carol.answering("MESSAGE").reply(200)
+    call.expect(500)
+    call.ack()
+    assert [done.called for done in forgotten] == [True, True]
     lab.check_empty()
