@@ -46,6 +46,7 @@ settings = configure(
     frame_max=65536,
     handshake_seconds=10.0,
     handshake_max=16384,
+    unsent_max=1048576,
     requests_max=100,
     unread_max=64,
     garbage_max=20,

@@ -36,10 +36,11 @@ class Node:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         drops = DropLog(clock, settings.drop_log_per_second)
         domains = settings.own_domains
+        realm = settings.realm.lower()
         self.settings = settings
         self.journal = Journal(drops.line, drops.failed)
         self.timers = Timers(clock, drops.failed)
-        self.services = Registry(settings.realm, settings.unread_max)
+        self.services = Registry(realm, settings.unread_max)
         self.syntax = Syntax(self.journal, _trace if settings.trace else None)
         self.channels = Channels(
             clock, self.journal, self.syntax, domains, settings.garbage_max, settings.garbage_seconds
@@ -48,7 +49,7 @@ class Node:
         self.sessions = Sessions(
             self.timers, settings.times, self.journal, self.syntax, self.channels.route, settings.realm
         )
-        self.dispatch = Dispatcher(self.services, settings.realm, domains, settings.select_by_host)
+        self.dispatch = Dispatcher(self.services, realm, domains, settings.select_by_host)
         self.syntax.above = self.transactions
         self.transactions.below, self.transactions.above = self.syntax, self.sessions
         self.sessions.below, self.sessions.above = self.transactions, self.dispatch

@@ -25,6 +25,14 @@ GOING_AWAY = 1001  # RFC 6455 section 7.4.1: a server going down
 _log = Logger(namespace="gortc.server")
 
 
+class StartFailed(SystemExit, Exception):
+    """The server can't start; one line says why.
+
+    In the foreground it ends the program with that line; as an Exception, too, it reaches the command that waits for
+    its daemon.
+    """
+
+
 class Server(Service):
     """Listens, and loads the services. `log_file` is None where somebody else observes the log."""
 
@@ -45,7 +53,7 @@ class Server(Service):
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:  # noqa: N802
-        """Listen, while a low port can still be had. Exits with one line where that fails."""
+        """Listen, while a low port can still be had. Raises StartFailed."""
         super().privilegedStartService()
         timers = Timers(self._reactor, self.node.timers.failed)  # pings; the node's own count calls only
         self._factory = factory = RtcFactory(self.node.channels, self.settings, timers, self._reactor)
@@ -57,15 +65,15 @@ class Server(Service):
             if failures:
                 why = failures[0].value
                 reason = why.socketError if isinstance(why, CannotListenError) else why
-                raise SystemExit(f"gortc: can't listen on {text}: {reason}")
+                raise StartFailed(f"gortc: can't listen on {text}: {reason}")
 
     def startService(self) -> None:  # noqa: N802
-        """Load the services; say where we are. Exits with one line where the settings name a missing one."""
+        """Load the services; say where we are. Raises StartFailed where the settings name a missing one."""
         super().startService()
         try:
             self.node.load(discover())
         except ServiceError as error:
-            raise SystemExit(f"gortc: {error}") from None
+            raise StartFailed(f"gortc: {error}") from None
         names = sorted(context.name for context in self.node.services)
         _log.info("services: {services}", services=", ".join(names))
         for url in self.urls():
@@ -92,8 +100,11 @@ class Server(Service):
         self.ports = []
         self.node.stop()
         for connection in list(self._factory.connections):
-            connection.close(GOING_AWAY, "the server is stopping")
-            stops.append(connection.is_closed)
+            if connection.channel is None:  # its handshake is not done
+                connection.dropConnection(abort=True)
+            else:
+                connection.close(GOING_AWAY, "the server is stopping")
+                stops.append(connection.is_closed)
         return DeferredList([stop for stop in stops if stop is not None])
 
 

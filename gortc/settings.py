@@ -133,6 +133,8 @@ class Settings:
     """How long a peer may take for its opening handshake."""
     handshake_max: int = _setting(16384, _positive)
     """The largest opening handshake taken, in bytes."""
+    unsent_max: int = _setting(1048576, _positive)
+    """So many bytes may wait for a peer that does not read them; then its connection is dropped."""
     requests_max: int = _setting(100, _positive)
     """So many requests of a peer may be open in one dialogue; a further one gets 503."""
     unread_max: int = _setting(64, _positive)

@@ -30,7 +30,7 @@ async def default(call: Call) -> None:
     if caller.method not in ("INVITE", "MESSAGE"):
         caller.reply(caller.request, 405, headers={"Allow": "INVITE, MESSAGE, OPTIONS"})
         return
-    callee = call.leg(caller.called)
+    callee = call.leg(caller.uri)
     if caller.method == "MESSAGE":
         response = await callee.send(caller.method, caller.offer, call.onward)
         caller.reply(caller.request, response.code, headers=response.carried)

@@ -10,12 +10,18 @@ def prepare(context: Context) -> None:
     """The default: 400 at the node's own realm, and three agents there."""
     realm = context.realm
     default = {"agents": {f"400@{realm}": [f"agent{number}@{realm}" for number in (1, 2, 3)]}, "within": 15}
+    unknown = context.config.keys() - default.keys()
+    if unknown:
+        raise ValueError(f"hunt400: no such configuration: {', '.join(sorted(unknown))}")
     context.config = {**default, **context.config}
 
 
 @service("hunt400", prepare)
 async def hunt400(call: Call) -> None:
     """Busy, refused, offline and no answer go on to the next agent; the caller's CANCEL stops all."""
+    if call.caller.method != "INVITE":
+        call.caller.reject(405, "calls only")
+        return
     for agent in call.config["agents"].get(call.caller.called, ()):
         callee = call.leg(agent)
         try:

@@ -116,7 +116,8 @@ def test_step_4_not_by_host_by_default() -> None:
 
 def test_step_5_no_such_service(stage: Stage) -> None:
     assert "'nobody'" in refused(stage, "h;type=nobody", 404)
-    assert len(refused(stage, f"h;type={'x' * 5000}", 404)) < 200
+    assert len(refused(stage, f"h;type={'x' * 1000}", 404)) < 200
+    refused(stage, f"h;type={'x' * 5000}", 400)  # a URI that is too long
 
 
 def test_step_5_no_default() -> None:

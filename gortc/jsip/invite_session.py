@@ -316,9 +316,11 @@ class InviteSession(Session):
         self.exchange = self.transactions[request.cseq]
 
     def make(self, method: str, headers: Mapping[str, Any] | None = None, body: Any = None) -> Request:
-        """A new request; we always send `Expire` on INVITE and UPDATE."""
+        """A new request; we always send `Expire` on INVITE and UPDATE. Raises ValueError where it is none."""
         if method in (INVITE, UPDATE):
             headers = {"Expire": self.expire, **(headers or {})}
+            if type(headers["Expire"]) is not int or headers["Expire"] < 1:
+                raise ValueError(f"Expire must be so many seconds, not {headers['Expire']!r}")
         return super().make(method, headers, body)
 
     # ends

@@ -83,7 +83,7 @@ class Request(Message):
         self.data = None
 
     def __repr__(self) -> str:
-        return f"<{self.method} {self.headers.get('DialogueID')} {self.cseq}{' local' if self.local else ''}>"
+        return f"<{self.method} {self.headers.get('DialogueID')!r} {self.cseq}{' local' if self.local else ''}>"
 
 
 class Response(Message):
@@ -106,7 +106,7 @@ class Response(Message):
         return self.request.method
 
     def __repr__(self) -> str:
-        return f"<{self.code} {self.headers.get('DialogueID')} {self.cseq}{' local' if self.local else ''}>"
+        return f"<{self.code} {self.headers.get('DialogueID')!r} {self.cseq}{' local' if self.local else ''}>"
 
 
 def answer_headers(request: Mapping[str, Any], code: int) -> Headers:

@@ -76,7 +76,8 @@ class Sessions:
     def create(self, owner: Owner, method: str, uri: str, caller: str, callee: str, headers: Headers) -> Request:
         """The first request of a new session to `uri`, not sent yet. Its `session` belongs to `owner`.
 
-        It goes to the first `Router` URI of `headers`, else to `uri`. Raises BadURI.
+        It goes to the first `Router` URI of `headers`, else to `uri`. Raises BadURI, and ValueError for an `Expire`
+        that is none.
         """
         router = headers.get("Router")
         channel = self.route(router.split(",", 1)[0].strip() if router else uri)
@@ -86,8 +87,14 @@ class Sessions:
         kind = InviteSession if method == INVITE else RequestSession
         session = kind(self, channel, first, outgoing=True)
         session.owner = owner
+        try:
+            request = session.make(method, headers)
+        except ValueError:
+            session.owner = None
+            session.end()
+            raise
         self.opened += 1
-        return session.make(method, headers)
+        return request
 
     def close(self, session: Session) -> None:
         """`session` is over: drop its row, tell its owner."""

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Bridge:
-    """Relays between `one` and `other` as long as both live, from the moment it is made."""
+    """Relays between `one` and `other` as long as both live, from the moment it is made by `connect`."""
 
     def __init__(self, one: Leg, other: Leg) -> None:
         self.one = one
         self.other = other
         self._relayed: dict[Request, Request] = {}  # a re-INVITE received -> the one sent for it
-        one.start_relay(lambda request: self._relay(one, other, request))
-        other.start_relay(lambda request: self._relay(other, one, request))
+        one.start_relay(other, lambda request: self._relay(one, other, request))
+        other.start_relay(one, lambda request: self._relay(other, one, request))
 
     def _relay(self, source: Leg, target: Leg, request: Request) -> bool:
         if request.method == CANCEL:
@@ -54,7 +54,14 @@ class Bridge:
             if not target.over:
                 target.call.task.ack(response.request, headers=ack.carried if ack is not None else None)
 
-        if -request.cseq in request.session.transactions:
+        transaction = request.session.transactions.get(-request.cseq)
+        if transaction is not None and transaction.unfinished:
             source.expect_ack(request, acked)
         else:  # the peer cancelled it meanwhile; the other one has accepted it all the same
             acked(None)
+
+
+def connect(one: Leg, other: Leg) -> None:
+    """Let two legs hear each other; those that do already go on, with what they have open."""
+    if one.peer is not other or other.peer is not one:
+        Bridge(one, other)

@@ -13,7 +13,8 @@ CANCEL, BYE or a final response.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -24,7 +25,7 @@ from zope.interface import implementer
 
 from gortc.jsip.message import Headers, Request, Response
 from gortc.jsip.methods import BYE, CANCEL, TERM
-from gortc.service.bridge import Bridge
+from gortc.service.bridge import connect
 from gortc.service.interfaces import IServiceInstance, IServiceLogic
 from gortc.service.leg import Leg, LegFailed
 from gortc.service.run import Run
@@ -105,13 +106,50 @@ class Call:
             carried["Router"] = router
         return carried
 
-    def leg(self, uri: str) -> Leg:
-        """A new leg to `uri`; nothing is sent until its `invite` or `send`."""
-        return Leg(self, uri)
+    def leg(self, uri: str, caller: str | None = None, callee: str | None = None) -> Leg:
+        """A new leg to `uri`; nothing is sent until its `invite` or `send`.
+
+        `caller` and `callee` become From and To; by default those of the call's caller.
+        """
+        return Leg(self, uri, caller=caller, callee=callee)
+
+    async def ring_all(self, legs: Sequence[Leg], offer: Any = None, **how: Any) -> tuple[Leg, Response]:
+        """Ring several legs at once, each as `leg.invite(offer, **how)` does; the first that answers wins.
+
+        Returns the leg and its answer; the others are cancelled. Raises LegFailed, the last one's, where none answers.
+        """
+        won: Deferred[tuple[Leg, Response]] = Deferred()
+        ringing: list[Deferred[Response]] = []
+        left = 0
+
+        def answered(answer: Response, leg: Leg) -> None:
+            if won.called:  # two picked up at the same time
+                leg.hang_up()
+            else:
+                won.callback((leg, answer))
+
+        def failed(failure: Failure) -> None:
+            nonlocal left
+            left -= 1
+            if not left and not won.called:
+                won.errback(failure)
+
+        for leg in legs:
+            left += 1
+            ringing.append(leg.invite(offer, **how))
+        for leg, ring in zip(legs, ringing, strict=True):
+            ring.addCallbacks(answered, failed, callbackArgs=(leg,))
+        if not ringing:
+            raise LegFailed(480)
+        try:
+            return await won
+        finally:
+            for ring in ringing:
+                ring.cancel()
 
     @property
     def joined(self) -> AsyncIterator[Leg]:
-        """The legs that come by relid, as they come.
+        """The legs that come by relid, as they come, until the call has no leg left.
 
         From the first use of this on they wait here; before it, and for a service that never reads it, they are
         refused with 488.
@@ -122,11 +160,11 @@ class Call:
 
     def link(self, one: Leg, other: Leg) -> None:
         """Relay between two legs what they send in their dialogues, early ones too, from now on."""
-        Bridge(one, other)
+        connect(one, other)
 
     async def bridge(self, one: Leg, other: Leg) -> Leg:
         """Relay between two answered legs until one hangs up, then hang up the other. Returns who hung up first."""
-        Bridge(one, other)
+        connect(one, other)
         first: Deferred[Leg] = Deferred()
         waits = []
         for leg in (one, other):
@@ -181,6 +219,8 @@ class Call:
         if isinstance(message, Request):
             if message.method == TERM:
                 self._legs.pop(message.session, None)
+                if not self._legs:  # nobody is left whom anybody could join
+                    self._wake()
             elif self._run is not None and self._gives_up(message):
                 self._run.cancel()
         return None
@@ -231,6 +271,9 @@ class Call:
             return
         self.adopt(leg)
         self._waiting.append(leg)
+        self._wake()
+
+    def _wake(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.callback(None)
@@ -242,6 +285,8 @@ class Call:
                 leg = self._waiting.popleft()
                 if not leg.over:
                     yield leg
+            if not self._legs:
+                return
             self._reader = Deferred()
             await self._reader
 
@@ -280,4 +325,10 @@ def service(name: str, load: Callable[[Context], object] | None = None) -> Calla
     `load`, where given, is called once with the service's context when the server starts; what it raises keeps the
     service from being loaded.
     """
-    return lambda logic: Service(name, logic, load)
+
+    def make(logic: Logic) -> Service:
+        if not iscoroutinefunction(logic):
+            raise TypeError(f"service {name!r} must be an async def")
+        return Service(name, logic, load)
+
+    return make

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
@@ -16,7 +17,7 @@ from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
 from gortc.jsip.message import Headers, Request, Response, response
 from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PRACK, TERM, UPDATE
 from gortc.jsip.status import phrase
-from gortc.jsip.uri import BadURI
+from gortc.jsip.uri import BadURI, parse
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
@@ -41,8 +42,16 @@ class Leg:
     `uri` is the Request-URI; `answered` tells whether we have answered the leg, `over` whether it has ended.
     """
 
-    def __init__(self, call: Call, uri: str, request: Request | None = None) -> None:
+    def __init__(
+        self,
+        call: Call,
+        uri: str,
+        request: Request | None = None,
+        caller: str | None = None,
+        callee: str | None = None,
+    ) -> None:
         self.call = call
+        self._names = (caller, callee)
         self.uri = uri
         self.session: Session | None = request.session if request is not None else None
         self.over = False
@@ -51,6 +60,7 @@ class Leg:
         self._awaited: dict[Request, Deferred[Response]] = {}
         self._acks: dict[Request, Callable[[Request | None], None]] = {}
         self._closed: list[Deferred[None]] = []
+        self.peer: Leg | None = None
         self._relay: Callable[[Request], bool] | None = None
         self._unread: deque[Request] | None = None
         self._reader: Deferred[None] | None = None
@@ -76,8 +86,8 @@ class Leg:
 
     @property
     def called(self) -> str:
-        """The Request-URI: what was dialled."""
-        return self.uri
+        """What was dialled: `user@host` of the Request-URI, the host in lower case. To look it up by."""
+        return parse(self.uri).address
 
     @property
     def offer(self) -> Any:
@@ -178,15 +188,19 @@ class Leg:
         within: float | None = None,
         ringing: Callable[[Response], object] | None = None,
         headers: Mapping[str, Any] | None = None,
+        until: Leg | None = None,
     ) -> Deferred[Response]:
         """Call it (or, in a running call, offer again), and wait for its 2xx, with which the Deferred fires.
 
         `within` is how long to wait, in seconds (default: as long as the stack does); `ringing` is called with each
-        1xx. `headers` are added to those that the call carries over from its caller. Fails with LegFailed; cancelled,
-        it sends CANCEL. The answer is acknowledged by the caller's `answer`, or by `ack`.
+        1xx. `headers` are added to those that the call carries over from its caller. `until` is a leg whose end ends
+        the waiting, too: an answered caller that hangs up meanwhile. Fails with LegFailed; cancelled, it sends CANCEL.
+        The answer is acknowledged by the caller's `answer`, or by `ack`.
         """
         if self.over:
             return fail(LegFailed(481, "the leg is over"))
+        if until is not None and until.over:
+            return fail(LegFailed(487, "the caller has gone"))
         carried = dict(headers or {}) if self.session is not None else {**self.call.carried, **(headers or {})}
         try:
             invite = self._send(INVITE, offer, carried)
@@ -195,18 +209,19 @@ class Leg:
         done: Deferred[Response] = Deferred(lambda d: self.cancel(invite))
 
         self._await(invite, done, ringing)
+
+        def give_up(failure: LegFailed) -> None:
+            self.cancel(invite)
+            done.errback(failure)
+
         if within is not None:
-
-            def expire() -> None:
-                self.cancel(invite)
-                done.errback(LegFailed(408, f"no answer in {within} s"))
-
-            def stop(outcome: Any) -> Any:
-                queue.stop(expire)
-                return outcome
-
-            queue = self.call.timers.start(within, _call, expire)
-            done.addBoth(stop)
+            too_slow = partial(give_up, LegFailed(408, f"no answer in {within} s"))
+            queue = self.call.timers.start(within, _call, too_slow)
+            done.addBoth(_after, partial(queue.stop, too_slow))
+        if until is not None:
+            gone = until.closed()
+            gone.addCallbacks(lambda _: give_up(LegFailed(487, "the caller has gone")), _ignore)
+            done.addBoth(_after, gone.cancel)
         return done
 
     def ack(self, answer: Response, body: Any = None, headers: Mapping[str, Any] | None = None) -> None:
@@ -263,7 +278,8 @@ class Leg:
         while True:
             while self._unread:
                 request = self._unread.popleft()
-                if -request.cseq in request.session.transactions:  # else it was answered 408 or 487 meanwhile
+                transaction = request.session.transactions.get(-request.cseq)
+                if transaction is not None and transaction.unfinished:  # else it was answered 408 or 487 meanwhile
                     yield request
             if self.over:
                 return
@@ -272,8 +288,9 @@ class Leg:
 
     # from the task
 
-    def start_relay(self, relay: Callable[[Request], bool] | None) -> None:
-        """Hand what the peer sends to a bridge."""
+    def start_relay(self, peer: Leg, relay: Callable[[Request], bool]) -> None:
+        """Hand what is sent on this leg to a bridge, which takes it to `peer`."""
+        self.peer = peer
         self._relay = relay
 
     def expect_answer(self, request: Request, answered: Callable[[Response], None]) -> None:
@@ -286,10 +303,9 @@ class Leg:
 
     def release(self) -> None:
         """The call is over: hold on to nothing that leads back to it, and let nobody wait for an answer in vain."""
-        self.over = True
-        self._relay = None
         self._answers.clear()
         self._acks.clear()
+        self._end()
         for done in list(self._awaited.values()):
             done.addErrback(_ignore)
             done.cancel()
@@ -340,7 +356,7 @@ class Leg:
         if self.over:
             return
         self.over = True
-        self._relay = None
+        self.peer = self._relay = None
         acks, self._acks = self._acks, {}
         for acked in acks.values():
             acked(None)
@@ -382,7 +398,7 @@ class Leg:
         first = self.call.first
         if first is not None and "Max-Forwards" in first.headers:  # RFC 3261 section 16.6 step 3
             carried["Max-Forwards"] = first.headers["Max-Forwards"] - 1
-        request = task.open(self.uri, method, body, carried)
+        request = task.open(self.uri, method, body, carried, *self._names)
         self._first = request
         self.session = request.session
         self.call.adopt(self)
@@ -397,6 +413,12 @@ class Leg:
     def ringing(self) -> bool:
         """Whether its INVITE has no final response yet."""
         return not self.over and getattr(self.session, "state", "") in (CALLING, EARLY)
+
+
+def _after(outcome: Any, tidy: Callable[[], object]) -> Any:
+    """Tidy up, whatever the outcome, and pass it on."""
+    tidy()
+    return outcome
 
 
 def _ignore(_: object) -> None:

@@ -43,14 +43,18 @@ class Run:
                 awaited = self._context.run(outcome.throwExceptionIntoGenerator, self._coroutine)
             else:  # the value is taken from the Deferred itself
                 awaited = self._context.run(self._coroutine.send, None)
+            if isinstance(awaited, Deferred):
+                self._awaited = awaited
+                awaited.addBoth(self.step)
+                return
+            self._coroutine.close()
+            raise TypeError(f"a service awaits Deferreds, not {awaited!r}")
         except StopIteration:
             pass
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # sys.exit() and asyncio's cancellation, too, are the service's own
             failure = Failure()
-        else:
-            self._awaited = awaited
-            awaited.addBoth(self.step)
-            return
         self._awaited = None
         if not self.ended.called:  # it is where the task has ended before its coroutine
             if failure is None or isinstance(failure.value, self._expected):

@@ -68,7 +68,9 @@ class Task:
         self.context.entered(self)
         try:
             self._instance = self.context.logic.create(self)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             self._fail(Failure())
         else:
             self.receive(message)
@@ -99,7 +101,9 @@ class Task:
             result = self._instance.receive(message)
             if result is not None:
                 self._await(result)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # sys.exit(), too, is the service's own
             self._fail(Failure())
         if message.code == 0 and message.method == TERM:
             self.sessions.pop(message.session, None)
@@ -148,10 +152,12 @@ class Task:
         return self._dispatch.below.times
 
     def answer(self, request: Request, code: int, body: Any = None, headers: Mapping[str, Any] | None = None) -> None:
-        """Answer a received request with `code` (101..699; what is below 200 is provisional).
+        """Answer a received request with `code` (100..699; what is below 200 is provisional).
 
-        Raises TypeError where `body` or a header is no JSON value.
+        Raises ValueError where `code` is no such code, TypeError where `body` or a header is no JSON value.
         """
+        if type(code) is not int or not 100 <= code < 700:
+            raise ValueError(f"no response code: {code!r}")
         answer = response(request, code, headers)
         if body is not None:
             answer.headers["Body"] = body
@@ -169,8 +175,10 @@ class Task:
         """Open a leg to `uri` and send its first request, which is returned; the leg is its `session`.
 
         `caller` and `callee` become From and To; by default those of the request that made the instance, else the
-        node's realm and `uri`. Raises BadURI, and TypeError where `body` or a header is no JSON value.
+        node's realm and `uri`. Raises BadURI, TypeError where `body` or a header is no JSON value, and RuntimeError
+        where the instance has ended.
         """
+        self._check_alive()
         first = self.first.headers if self.first is not None else {}
         carried: Headers = dict(headers or {})
         if body is not None:
@@ -226,8 +234,13 @@ class Task:
         """Let sessions for this service with `;relid=KEY` join this instance. Raises KeyError where one has it."""
         self._dispatch.relate(self, key)
 
+    def _check_alive(self) -> None:
+        if self._ended:
+            raise RuntimeError("the instance has ended")
+
     def keep_relid(self, table: dict[Any, Task], key: Any) -> None:
         """Remember a row of dispatch's, to take it away at the end."""
+        self._check_alive()
         table[key] = self
         self._relids.append((table, key))
 

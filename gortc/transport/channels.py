@@ -7,6 +7,7 @@ over. While it has no connection its requests come back with 480 and its respons
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import TYPE_CHECKING, Iterator, Protocol
 from urllib.parse import unquote
 
@@ -65,15 +66,14 @@ def channel_name(userid: str) -> str:
 class PeerChannel:
     """The channel of one name; `connection` is None while the peer is away."""
 
-    __slots__ = ("_channels", "_strikes", "_strikes_since", "connection", "name", "sessions")
+    __slots__ = ("_channels", "_strikes", "connection", "name", "sessions")
 
     def __init__(self, channels: Channels, name: str) -> None:
         self._channels = channels
         self.name = name
         self.sessions: dict[str, Session] = {}
         self.connection: Connection | None = None
-        self._strikes = 0
-        self._strikes_since = 0.0
+        self._strikes: deque[float] | None = None
 
     def send(self, data: bytes) -> int:
         """Send one message's text; 480 while the peer is away."""
@@ -83,12 +83,14 @@ class PeerChannel:
         """Count a bad message; too many in their time close the connection with 1008."""
         channels = self._channels
         now = channels.clock.seconds()
-        if now - self._strikes_since > channels.garbage_seconds:
-            self._strikes, self._strikes_since = 0, now
-        self._strikes += 1
-        if self._strikes >= channels.garbage_max and self.connection is not None:
-            channels.journal.note("closed for garbage", self.name, self._strikes)
-            self._strikes = 0
+        if self._strikes is None:
+            self._strikes = deque(maxlen=channels.garbage_max)
+        strikes = self._strikes
+        strikes.append(now)
+        full = len(strikes) == channels.garbage_max and now - strikes[0] <= channels.garbage_seconds
+        if full and self.connection is not None:
+            channels.journal.note("closed for garbage", self.name, len(strikes))
+            self._strikes = None
             self.connection.close(POLICY, "too many bad messages")
 
     def release(self) -> None:

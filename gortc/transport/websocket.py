@@ -7,6 +7,7 @@ one read, one write a read. Everything else (handshakes, fragments, control fram
 from __future__ import annotations
 
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -77,6 +78,9 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def onOpen(self) -> None:  # noqa: N802
         """The handshake is done: the channel has its connection."""
         self._out: list[bytes] | None = None
+        self._stalled = False
+        self._unsent = 0
+        self.transport.registerProducer(self, True)
         self._heard = self.factory.clock.seconds()
         self._watch = self.factory.timers.start(self.factory.ping, check_life, self)
         self.channel = self.factory.channels.connect(self.name, self)
@@ -135,6 +139,8 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         if self.state != self.STATE_OPEN:
             return False
         size = len(data)
+        if self._stalled and self._overflows(size):
+            return False
         if size < 126:
             frame = bytes((_TEXT, size)) + data
         elif size < 65536:
@@ -145,6 +151,29 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             self.transport.write(frame)
         else:
             self._out.append(frame)
+        return True
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        """The peer does not read what we write: read no more of what it writes, and count what waits."""
+        self._stalled = True
+        self._unsent = 0
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        """It reads again."""
+        self._stalled = False
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:  # noqa: N802
+        """The connection has gone; `connectionLost` says so, too."""
+
+    def _overflows(self, size: int) -> bool:
+        self._unsent += size
+        if self._unsent <= self.factory.unsent_max:
+            return False
+        self.factory.channels.journal.note("slow reader", self.name, f"{self._unsent} bytes wait")
+        self._leave()
+        self.dropConnection(abort=True)
         return True
 
     def close(self, code: int, reason: str) -> None:
@@ -209,9 +238,11 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.path = settings.path
         self.frame_max = settings.frame_max
         self.handshake_max = settings.handshake_max
+        self.unsent_max = settings.unsent_max
         self.ping = settings.times.ping
         self.dead = settings.times.dead
         self.connections: set[RtcProtocol] = set()
+        self._domains = settings.own_domains
         self._origins = frozenset(settings.origins)
         self.setProtocolOptions(
             webStatus=False,
@@ -224,11 +255,18 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         )
 
     def admits(self, origin: str, host: str) -> bool:
-        """Whether a web page of `origin` may connect: one of the server's own host, or an origin of the settings."""
+        """Whether a web page of `origin` may connect: one of the server's own host, or an origin of the settings.
+
+        The host must be an address, localhost, or a domain of ours: any other name may have been pointed here by the
+        page itself (DNS rebinding).
+        """
         if origin in self._origins:
             return True
+        host = host.strip("[]").lower()
         try:
-            return urlsplit(origin).hostname == host.strip("[]").lower()
+            if urlsplit(origin).hostname != host:
+                return False
+            return host == "localhost" or host in self._domains or bool(ip_address(host))
         except ValueError:
             return False
 

@@ -66,10 +66,11 @@ def test_requests_on_the_wire(stage: Stage) -> None:
 
 
 def test_how_they_look_in_a_log() -> None:
-    assert repr(Request(dict(REQUEST), "INVITE", 7)) == "<INVITE d1 7>"
+    assert repr(Request(dict(REQUEST), "INVITE", 7)) == "<INVITE 'd1' 7>"
     assert repr(Request({}, "BYE", 1, local=True)) == "<BYE None 1 local>"
-    assert repr(Response({"DialogueID": "d"}, 200, 3)) == "<200 d 3>"
-    assert repr(Response({"DialogueID": "d"}, 408, 3, local=True)) == "<408 d 3 local>"
+    assert repr(Response({"DialogueID": "d"}, 200, 3)) == "<200 'd' 3>"
+    assert "\n" not in repr(Request({"DialogueID": "d\nforged"}, "BYE", 1))
+    assert repr(Response({"DialogueID": "d"}, 408, 3, local=True)) == "<408 'd' 3 local>"
 
 
 def test_encode_raises_before_anything_has_changed() -> None:

@@ -100,11 +100,19 @@ def test_targets(hub: Hub, target: str, status: int) -> None:
         ("http://evil.example?x", 403),
     ],
 )
-def test_origins(hub: Hub, origin: str, status: int) -> None:
+def test_origins(origin: str, status: int) -> None:
     """A page of the server's own host may connect."""
+    hub = Hub(domains=("x",))
     wire = hub.connect(None)
     wire.send(handshake(Origin=origin))
     assert wire.take_http().startswith(f"HTTP/1.1 {status} ")
+
+
+def test_a_page_that_calls_this_address_by_a_name_of_its_own(hub: Hub) -> None:
+    """DNS rebinding: Origin and Host agree, and yet the page is a stranger's."""
+    wire = hub.connect(None)
+    wire.send(handshake(Origin="http://x"))
+    assert wire.take_http().startswith("HTTP/1.1 403 ")
 
 
 def test_origins_of_the_settings() -> None:
