@@ -151,6 +151,18 @@ def test_port_in_use(folder: Path) -> None:
     assert endpoint in lines[0]
 
 
+def test_a_daemon_that_cannot_start(folder: Path) -> None:
+    """The command that waits for it says so, too, and leaves no pidfile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        ended = run(folder, "gortc", "--rtc", endpoint)
+    assert ended.returncode == 1
+    assert f"can't listen on {endpoint}" in ended.stdout + ended.stderr
+    assert not (folder / "twistd.pid").exists()
+
+
 def test_help(folder: Path) -> None:
     """`--help` tells every option with its default."""
     ended = run(folder, "gortc", "--help")

@@ -1,0 +1,62 @@
+"""A peer that does not read what it is sent: section 1 of docs/jsip.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.transport.kit import Hub, frame
+
+
+def stalled(hub: Hub) -> Any:
+    """Alice's transport, whose buffer is full."""
+    transport: Any = hub.connect().transport
+    transport.producer.pauseProducing()
+    return transport
+
+
+def test_it_is_not_read_from_until_it_reads() -> None:
+    hub = Hub()
+    transport = stalled(hub)
+    assert transport.producerState == "paused"
+    transport.producer.resumeProducing()
+    assert transport.producerState == "producing"
+
+
+def test_too_much_waits() -> None:
+    """What fits is still written; then the connection is dropped, and its dialogues are offline; nobody else is."""
+    hub = Hub(unsent_max=1000)
+    bob = hub.connect("bob@x")
+    transport = stalled(hub)
+    alice = hub.channels.by_name["alice@x"]
+    alice.sessions["a dialogue"] = None  # type: ignore[assignment]
+    assert [alice.send(b"x" * 400) for _ in range(4)] == [0, 0, 480, 480]
+    assert transport.aborted
+    assert alice.connection is None
+    assert hub.journal.counts["slow reader"] == 1
+    hub.clock.advance(0)
+    bob.send(frame("still here"))
+    assert hub.stack.got == [b"still here"]
+    transport.producer = None
+
+
+def test_each_stall_counts_anew() -> None:
+    hub = Hub(unsent_max=1000)
+    transport = stalled(hub)
+    alice = hub.channels.by_name["alice@x"]
+    for _ in range(3):
+        assert alice.send(b"x" * 900) == 0
+        transport.producer.resumeProducing()
+        transport.producer.pauseProducing()
+    assert not transport.aborted
+
+
+def test_answers_in_one_read_to_a_peer_that_stalls() -> None:
+    """The overflow comes in the middle of a read: what follows in it is not taken."""
+    hub = Hub(unsent_max=1000)
+    wire = hub.connect()
+    hub.stack.then = lambda channel, data: channel.send(b"x" * 400)
+    assert wire.transport.producer is not None
+    wire.transport.producer.pauseProducing()
+    wire.send(frame("a") * 5)
+    assert len(hub.stack.got) == 3
+    assert wire.transport.aborted
