@@ -15,7 +15,7 @@ demo: $(VENV)/run
 	$(BIN)/python -m gortc.client.demo $(ARGS)
 
 test: $(VENV)/dev
-	$(BIN)/pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term $(ARGS)
 	$(BIN)/python tests/coverage_floor.py
 
 check: $(VENV)/dev

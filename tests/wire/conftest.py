@@ -50,7 +50,7 @@ application = Application("nodes")
 application.setComponent(ILogObserver, observer("info", "json", "-"))
 for name, times in {SHORT!r}.items():
     settings = configure(realm=f"{{name}}.test", rtc=("tcp:0:interface=127.0.0.1",), times=Times(**times),
-                         handshake_seconds=0.3 if name == "handshake" else 30.0)
+                         handshake_seconds=1.5 if name == "handshake" else 30.0)
     make_service(settings).setServiceParent(application)
 """
 
