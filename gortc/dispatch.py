@@ -35,11 +35,8 @@ class Dispatcher:
         self._by_host = by_host
 
     def receive(self, message: Request | Response) -> None:
-        """Take a message up to its owner; the first of a session finds it one."""
-        owner = message.session.owner
-        if owner is not None:
-            owner.receive(message)
-        elif type(message) is Request and message.method != TERM:
+        """Find an owner for a session that has none: its first request. What comes after its refusal ends here."""
+        if type(message) is Request and message.method != TERM:
             self._select(message)
 
     def start(self, context: Context, details: dict[str, object]) -> Task:

@@ -39,7 +39,7 @@ class Dispatch(Protocol):
     """The storey above the stack."""
 
     def receive(self, message: Request | Response) -> None:
-        """Take a message of a session to the session's owner; find one for a new session."""
+        """Find an owner for a session that has none, and give it the message."""
 
 
 class Journal:

@@ -69,8 +69,12 @@ class Session:
         raise NotImplementedError
 
     def deliver(self, message: Request | Response) -> None:
-        """Hand a message to the storey above."""
-        self.layer.above.receive(message)
+        """Hand a message to its owner; the storey above finds one for a new session."""
+        owner = self.owner
+        if owner is not None:
+            owner.receive(message)
+        else:
+            self.layer.above.receive(message)
 
     # down
 
@@ -131,6 +135,8 @@ class Session:
 
     def answer_open(self, code: int, reason: str | None = None) -> None:
         """Answer each open request of the peer with `code`."""
+        if not self.transactions:
+            return
         headers = {"Reason": reason} if reason else {}
         for key in [key for key in self.transactions if key < 0]:
             transaction = self.transactions.get(key)

@@ -104,7 +104,7 @@ class Sessions:
         del channel.sessions[session.dialogue_id]
         if not channel.sessions:
             channel.release()
-        self.above.receive(term(session))
+        session.deliver(term(session))
 
 
 def give_back(refused: Response) -> None:

@@ -69,7 +69,7 @@ class Transactions:
         elif session.lone and session.transactions:
             reason = "this session is one transaction, which is still open"
             self.below.answer(channel, message, 491 if method in STARTERS else 481, Reason=reason)
-        elif method != BYE and self._too_many(session):
+        elif len(session.transactions) >= self._requests_max and method != BYE and self._too_many(session):
             self.below.answer(channel, message, 503, Reason="too many requests are open in this dialogue")
         else:
             make = InviteServer if method == INVITE else RequestServer
@@ -78,8 +78,7 @@ class Transactions:
             session.receive(message)
 
     def _too_many(self, session: Session) -> bool:
-        rows = session.transactions
-        return len(rows) >= self._requests_max and sum(key < 0 for key in rows) >= self._requests_max
+        return sum(key < 0 for key in session.transactions) >= self._requests_max  # ours do not count
 
     def _repeated(self, channel: Channel, message: Request, live: Transaction) -> None:
         if live.request.method != message.method:
