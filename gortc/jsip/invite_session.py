@@ -123,18 +123,21 @@ class InviteSession(Session):
 
     def unknown(self, request: Request) -> None:
         """No such dialogue, or none any more."""
-        self._transaction(request).answer(481)
+        if request.method == BYE:
+            self.layer.answer(request, 481)
+        else:
+            self._transaction(request).answer(481)
 
     def hung_up(self, request: Request) -> None:
         """A BYE: 200, and 487 to each open request of the peer's (RFC 3261 section 15.1.2)."""
-        self._transaction(request).answer(200)
+        self.layer.answer(request, 200)
         self.answer_open(487)
         self.deliver(request)
         self.end()
 
     def hung_up_too(self, request: Request) -> None:
         """Both sides hang up at the same time: each BYE is answered 200."""
-        self._transaction(request).answer(200)
+        self.layer.answer(request, 200)
 
     def _take_exchange(self, request: Request) -> bool:
         if self.exchange is not None:

@@ -73,6 +73,10 @@ class Sessions:
 
     # down
 
+    def answer(self, request: Request, code: int) -> None:
+        """Answer a request that has no transaction."""
+        self._syntax.answer(request.session.channel, request, code)
+
     def create(self, owner: Owner, method: str, uri: str, caller: str, callee: str, headers: Headers) -> Request:
         """The first request of a new session to `uri`, not sent yet. Its `session` belongs to `owner`.
 

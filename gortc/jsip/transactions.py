@@ -71,6 +71,8 @@ class Transactions:
             self.below.answer(channel, message, 491 if method in STARTERS else 481, Reason=reason)
         elif len(session.transactions) >= self._requests_max and method != BYE and self._too_many(session):
             self.below.answer(channel, message, 503, Reason="too many requests are open in this dialogue")
+        elif method == BYE:  # the stack answers it at once: nothing is left for a transaction to wait for
+            session.receive(message)
         else:
             make = InviteServer if method == INVITE else RequestServer
             session.transactions[key] = transaction = make(self, message, key)
