@@ -19,6 +19,8 @@ from gortc.jsip.transaction import ACKED, CANCELLED, FAILURE, PROVISIONAL, SUCCE
 if TYPE_CHECKING:
     from gortc.jsip.invite_client import InviteClient
     from gortc.jsip.invite_server import InviteServer
+    from gortc.jsip.layers import Channel
+    from gortc.jsip.sessions import Sessions
 
     Invite = InviteClient | InviteServer
 
@@ -63,12 +65,12 @@ class InviteSession(Session):
 
     state: str
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, layer: Sessions, channel: Channel, headers: Mapping[str, Any], outgoing: bool) -> None:
+        super().__init__(layer, channel, headers, outgoing)
         self.state = NEW
         self.exchange: Transaction | None = None
-        self.expire = self.layer.times.session
-        self.refresher = self.outgoing
+        self.expire = layer.times.session
+        self.refresher = outgoing
         self.missed = 0
         self._clock: TimerQueue[InviteSession] | None = None
 
