@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from attrs import Attribute, field, fields, frozen
+from attrs import Attribute, field, frozen
 from twisted.internet.endpoints import _parse as parse_endpoint
 
 from gortc.jsip.timers import Times
@@ -189,6 +189,3 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-NAMES = frozenset(attribute.name for attribute in fields(Settings))

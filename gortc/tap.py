@@ -55,7 +55,6 @@ class Options(usage.Options):
         ["auth", None, None, f"Who may connect: {', '.join(AUTH)} (default loopback: peers of this machine only)"],
     ]
     optFlags = [["trace", None, "Log each message"]]
-    compData = usage.Completions()
 
     def __init__(self) -> None:
         super().__init__()
