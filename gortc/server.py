@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
-from gortc.jsip.timers import Timers
+from gortc.jsip.timers import Clock, Timers
 from gortc.node import Node
 from gortc.oam.log import observer
 from gortc.service.registry import ServiceError, discover
@@ -34,13 +34,18 @@ class StartFailed(SystemExit, Exception):
 
 
 class Server(Service):
-    """Listens, and loads the services. `log_file` is None where somebody else observes the log."""
+    """Listens, and loads the services. `log_file` is None where somebody else observes the log.
 
-    def __init__(self, settings: Settings, reactor: Any = None, log_file: str | None = None) -> None:
+    `clock` is the calls' time where that is not the reactor's: a test's, which then plays an hour in no time.
+    """
+
+    def __init__(
+        self, settings: Settings, reactor: Any = None, log_file: str | None = None, clock: Clock | None = None
+    ) -> None:
         if reactor is None:
             from twisted.internet import reactor
         self.settings = settings
-        self.node = Node(settings, reactor)
+        self.node = Node(settings, clock or reactor)
         self.ports: list[IListeningPort] = []
         self._reactor = reactor
         self._log_file = log_file

@@ -1,11 +1,17 @@
 """default: connects the caller to the user in the Request-URI. It takes what no `type` in a Router takes.
 
+Who is connected can be reached, so there is nothing to register: a REGISTER of one's own name says that it is so.
+
 Configuration: `numbers`, Request-URI (shell patterns allowed) -> the service that takes calls to it.
 """
 
 from fnmatch import fnmatchcase
 
-from gortc import Call, Context, service
+from gortc import Call, Context, Leg, service
+
+ALLOW = "INVITE, MESSAGE, OPTIONS, REGISTER"
+EXPIRE = 3600
+"""How long a registration is said to hold where the user doesn't say, in seconds (RFC 3261 section 10.2.1.1)."""
 
 
 def prepare(context: Context) -> None:
@@ -27,8 +33,11 @@ async def default(call: Call) -> None:
     if caller.method == "OPTIONS":
         caller.reply(caller.request, 200)
         return
+    if caller.method == "REGISTER":
+        register(caller)
+        return
     if caller.method not in ("INVITE", "MESSAGE"):
-        caller.reply(caller.request, 405, headers={"Allow": "INVITE, MESSAGE, OPTIONS"})
+        caller.reply(caller.request, 405, headers={"Allow": ALLOW})
         return
     callee = call.leg(caller.uri)
     if caller.method == "MESSAGE":
@@ -39,3 +48,11 @@ async def default(call: Call) -> None:
     answer = await callee.invite(caller.offer, ringing=caller.ring, headers=call.onward)
     await caller.answer(answer)
     await call.bridge(caller, callee)
+
+
+def register(user: Leg) -> None:
+    """One's own name is one's own (RFC 3261 section 10.3 step 4): To must be who is connected."""
+    if user.request.headers["To"] == user.user:
+        user.reply(user.request, 200, headers={"Expire": user.request.get("Expire", EXPIRE)})
+    else:
+        user.reply(user.request, 403, headers={"Reason": f"you are {user.user}"})

@@ -85,6 +85,14 @@ class Leg:
         return value
 
     @property
+    def user(self) -> str:
+        """Who is at the other end: the name of the channel, which nobody can make up, as From can be.
+
+        Raises RuntimeError where nothing has been sent yet.
+        """
+        return self.request.session.channel.name
+
+    @property
     def called(self) -> str:
         """What was dialled: `user@host` of the Request-URI, the host in lower case. To look it up by."""
         return parse(self.uri).address

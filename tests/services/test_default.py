@@ -459,10 +459,23 @@ def test_options_is_the_nodes_to_answer() -> None:
     lab.check_empty()
 
 
-@pytest.mark.parametrize("method", ["SUBSCRIBE", "REGISTER"])
-def test_others_are_refused(method: str) -> None:
+def test_others_are_refused() -> None:
     lab, alice, bob = pair()
-    alice.open(method, "bob").expect(405, Allow="INVITE, MESSAGE, OPTIONS")
+    alice.open("SUBSCRIBE", "bob").expect(405, Allow="INVITE, MESSAGE, OPTIONS, REGISTER")
+    bob.expect_nothing()
+    lab.check_empty()
+
+
+@pytest.mark.parametrize(("asked", "granted"), [({}, 3600), ({"Expire": 60}, 60), ({"Expire": 0}, 0)])
+def test_ones_own_name_is_registered(asked: dict[str, int], granted: int) -> None:
+    lab, alice, _ = pair()
+    alice.open("REGISTER", alice.name, **asked).expect(200, Expire=granted)
+    lab.check_empty()
+
+
+def test_nobody_registers_for_another() -> None:
+    lab, alice, bob = pair()
+    alice.open("REGISTER", bob.name, From=bob.name).expect(403, Reason=f"you are {alice.name}")
     bob.expect_nothing()
     lab.check_empty()
 

@@ -161,8 +161,9 @@ def test_default_relays_single_requests(wire: Wire) -> None:
     talk = alice.open("MESSAGE", bob.name)
     bob.answering("MESSAGE").reply(603, Reason="no")
     talk.expect(603, Reason="no")
-    for method in ("SUBSCRIBE", "REGISTER"):
-        alice.open(method, bob.name).expect(405, Allow="INVITE, MESSAGE, OPTIONS")
+    alice.open("SUBSCRIBE", bob.name).expect(405, Allow="INVITE, MESSAGE, OPTIONS, REGISTER")
+    alice.open("REGISTER", alice.name, Expire=60).expect(200, Expire=60)
+    alice.open("REGISTER", bob.name).expect(403, Reason=f"you are {alice.name}")
     alice.open("OPTIONS", bob.name).expect(200)
     bob.fence()
 
