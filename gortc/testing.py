@@ -14,20 +14,22 @@ Users speak raw JSIP through the real stack: what they send is what a phone woul
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 import orjson
 from twisted.internet.task import Clock
 
 from gortc.client.dialogue import Dialogue, matches, opening
 from gortc.client.ladder import Ladder
+from gortc.client.player import SERVER, Outcome, Player
+from gortc.client.scenario import Scenario
+from gortc.client.venue import Arrived
 from gortc.jsip.message import Headers
 from gortc.node import Node
 from gortc.service.interfaces import IServiceLogic
 from gortc.settings import Settings
 from gortc.transport.channels import channel_name
-
-SERVER = "gortc"
 
 
 class Lab:
@@ -75,6 +77,14 @@ class Lab:
         assert context is not None, f"no service is loaded as {service}"
         context.start(**details)
         self.advance()
+
+    def run(self, scenario: Scenario) -> Outcome:
+        """Play a scenario in virtual time; a wrong step is an AssertionError, with the ladder so far."""
+        player = Player(scenario, LabVenue(self), self.settings.realm)
+        self.ladder = player.outcome.ladder
+        outcome: Outcome = _at_once(player.play())
+        assert outcome.wrong is None, f"{scenario.title}: {outcome.wrong}\n{outcome.ladder.draw()}"
+        return outcome
 
     def check_empty(self) -> None:
         """Nothing is left: no session, transaction, task or timer; and time passes without anything happening."""
@@ -190,3 +200,103 @@ class _Wire:
         """The server closes the connection."""
         self._user.closed = code
         self._user.lab.node.channels.lost(self._user.channel, self)
+
+
+class LabVenue:
+    """Where a scenario is played in virtual time."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def now(self) -> float:
+        """Virtual time."""
+        return self.lab.clock.seconds()
+
+    async def connect(self, user: str, arrived: Arrived) -> LabLine:
+        """Connect without a socket. Raises BadName."""
+        return LabLine(self.lab, user, arrived)
+
+    async def pause(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self.lab.advance(seconds)
+
+
+class LabLine:
+    """A connection without a socket, for a scenario's party."""
+
+    def __init__(self, lab: Lab, user: str, arrived: Arrived) -> None:
+        self.closed: tuple[int, str] | None = None
+        self._lab = lab
+        self._arrived = arrived
+        self._heard = 0
+        self._wire = _LineWire(self)
+        self._channel = lab.node.channels.connect(channel_name(user), self._wire)
+
+    def send(self, message: Headers) -> None:
+        """The server has it at once, and what it does at once has happened."""
+        self._receive(orjson.dumps(message))
+
+    def send_text(self, text: str) -> None:
+        """The same with a frame as it is."""
+        self._receive(text.encode())
+
+    def _receive(self, data: bytes) -> None:
+        self._lab.node.channels.receive(self._channel, self._wire, data)
+        self._lab.advance()
+
+    async def wait(self, seconds: float | None) -> bool:
+        """Let time pass until something arrives; what is on its way has arrived already."""
+        clock, heard = self._lab.clock, self._heard
+        end = clock.seconds() + (seconds or 0.0)
+        while self._heard == heard:
+            due = min((call.getTime() for call in clock.getDelayedCalls()), default=end)
+            self._lab.advance(max(0.0, min(due, end) - clock.seconds()))
+            if due >= end:
+                break
+        return self._heard != heard
+
+    async def settle(self) -> None:
+        """Everything happens at once here."""
+
+    async def close(self) -> None:
+        """As when the peer closes."""
+        if self.closed is None:
+            self.closed = (1000, "")
+            self._lab.node.channels.lost(self._channel, self._wire)
+            self._lab.advance()
+
+    def heard(self, data: bytes) -> None:
+        """The server has sent a message."""
+        self._heard += 1
+        self._arrived(orjson.loads(data))
+
+    def was_closed(self, code: int, reason: str) -> None:
+        """The server has closed the connection."""
+        self._heard += 1
+        self.closed = (code, reason)
+        self._lab.node.channels.lost(self._channel, self._wire)
+
+
+class _LineWire:
+    """The server's end of a line."""
+
+    def __init__(self, line: LabLine) -> None:
+        self._line = line
+
+    def send(self, data: bytes) -> bool:
+        """Arrives at once."""
+        self._line.heard(data)
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        """The server closes the connection."""
+        self._line.was_closed(code, reason)
+
+
+def _at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that awaits nothing that is not there."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("the scenario waits for what virtual time can't bring")

@@ -41,7 +41,12 @@ async def default(call: Call) -> None:
         return
     callee = call.leg(caller.uri)
     if caller.method == "MESSAGE":
-        response = await callee.send(caller.method, caller.offer, call.onward)
+        response = await callee.send(
+            caller.method,
+            caller.offer,
+            call.onward,
+            progress=lambda response: caller.reply(caller.request, response.code, headers=response.carried),
+        )
         caller.reply(caller.request, response.code, headers=response.carried)
         return
     call.link(caller, callee)  # INFO, UPDATE and PRACK pass before the answer, too

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, Callable
-from urllib.parse import quote
 
 import orjson
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectionClosed
-from twisted.python.failure import Failure
 
 from gortc.client.dialogue import Dialogue, matches, opening
+from gortc.client.wire import Wire, connect
 from gortc.jsip.message import Headers
 
 Watch = Callable[[str, bool, Headers], None]
@@ -30,25 +26,18 @@ class UserAgent:
         self.inbox: list[Headers] = []
         self.reactor = reactor
         self._watch = watch
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._arrival: Deferred[None] | None = None
 
     async def connect(self, url: str) -> UserAgent:
         """Connect to the server's `url`, such as ws://127.0.0.1:8080/rtc. Raises what connecting raises."""
-        factory = WebSocketClientFactory(f"{url}?userid={quote(self.name)}", reactor=self.reactor)
-        factory.protocol = _Wire
-        factory.noisy = False
-        endpoint = HostnameEndpoint(self.reactor, factory.host.encode(), factory.port)
-        wire: Any = await endpoint.connect(factory)
-        self._wire = wire
-        wire.agent = self
-        await wire.opened
+        self._wire = await connect(self.reactor, url, self.name, lambda data: self.arrived(orjson.loads(data)))
         return self
 
     async def disconnect(self) -> None:
         """Close the connection."""
         if self._wire is not None:
-            self._wire.sendClose(1000)
+            self._wire.close()
             await self._wire.is_closed
 
     def send(self, message: Headers) -> None:
@@ -56,7 +45,7 @@ class UserAgent:
         assert self._wire is not None, "not connected"
         if self._watch is not None:
             self._watch(self.name, True, message)
-        self._wire.sendMessage(orjson.dumps(message))
+        self._wire.send(orjson.dumps(message))
 
     def open(self, method: str, to: str, body: Any = None, **headers: Any) -> AgentDialogue:
         """Send a first request."""
@@ -117,22 +106,3 @@ class AgentDialogue(Dialogue):
     async def expect(self, kind: str | int, within: float = 10.0, **headers: Any) -> Headers:
         """The next message of this dialogue, as `UserAgent.expect`."""
         return await self._agent.expect(kind, self.id, within, **headers)
-
-
-class _Wire(WebSocketClientProtocol):  # type: ignore[misc]
-    agent: UserAgent
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.opened: Deferred[None] = Deferred()
-
-    def onOpen(self) -> None:  # noqa: N802
-        self.opened.callback(None)
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
-        self.agent.arrived(orjson.loads(payload))
-
-    def connectionLost(self, reason: Failure) -> None:  # noqa: N802
-        super().connectionLost(reason)
-        if not self.opened.called:
-            self.opened.errback(ConnectionClosed(self.wasNotCleanReason))

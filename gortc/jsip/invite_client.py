@@ -54,9 +54,15 @@ class InviteClient(Transaction):
     def accept(self, response: Response) -> None:
         """A 2xx: the service sends the ACK, for it may carry an answer (RFC 3261 section 13.2.2.4)."""
         self.close()
-        self.session.unacked = self.request.cseq
-        self.session.accepted(self, response)
-        self.session.deliver(response)
+        session = self.session
+        if session.leaving:  # RFC 5407 section 3.2.3: who has sent a BYE still acknowledges a re-INVITE's 200
+            session.ack(self.request)
+            session.finished(self)
+            session.deliver(self.local(487))
+            return
+        session.unacked = self.request.cseq
+        session.accepted(self, response)
+        session.deliver(response)
 
     def refuse(self, response: Response) -> None:
         """A 3xx..6xx: the stack sends the ACK (RFC 3261 section 17.1.1.3)."""

@@ -74,6 +74,11 @@ class InviteSession(Session):
         self.missed = 0
         self._clock: TimerQueue[InviteSession] | None = None
 
+    @property
+    def leaving(self) -> bool:
+        """Whether we have hung up, and the peer has not answered that yet."""
+        return self.state == LEAVING
+
     def step(self, event: str, message: Any = None) -> None:
         """Take one event: new state first, then the action."""
         cell = TABLE[self.state].get(event)
@@ -384,6 +389,7 @@ class InviteSession(Session):
     def _refreshed(self, response: Response) -> None:
         if not response.local:
             if response.code in (408, 481):
+                self.state = ENDED  # nothing more goes to a peer that doesn't know the dialogue
                 self._tell_bye("session over")
                 self.end()
             self.missed = 0  # any other answer proves life

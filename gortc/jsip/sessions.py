@@ -17,6 +17,7 @@ from gortc.jsip.message import Headers, Request, Response, term
 from gortc.jsip.methods import ACK, INVITE, STARTERS
 from gortc.jsip.request_session import RequestSession
 from gortc.jsip.session import Session
+from gortc.jsip.syntax import BadMessage
 from gortc.jsip.timers import TimerQueue, Timers, Times
 from gortc.jsip.uri import BadURI, parse
 
@@ -65,7 +66,7 @@ class Sessions:
         try:
             parse(headers["Request-URI"])
         except BadURI as bad:
-            self._syntax.answer(channel, request, 400, Reason=f"Request-URI: {bad}")
+            self._syntax.refuse(channel, headers, BadMessage(f"Request-URI: {bad}"))
             return None
         self.opened += 1
         kind = InviteSession if method == INVITE else RequestSession

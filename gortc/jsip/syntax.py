@@ -56,7 +56,7 @@ class Syntax:
                     raise BadMessage(f"nested deeper than {DEPTH_MAX} levels")
                 message = read(headers)
             except BadMessage as bad:
-                return self._refuse(channel, headers, bad)
+                return self.refuse(channel, headers, bad)
             if self.trace is not None:
                 self.trace("<", channel.name, headers)
             self.above.receive(channel, message)
@@ -84,7 +84,8 @@ class Syntax:
         if channel.send(orjson.dumps(headers)) == 0 and self.trace is not None:
             self.trace(">", channel.name, headers)
 
-    def _refuse(self, channel: Channel, headers: Headers, bad: BadMessage) -> None:
+    def refuse(self, channel: Channel, headers: Headers, bad: BadMessage) -> None:
+        """Answer a bad request where it can be answered; count it, and log it, in any case."""
         if headers.get("Type") in ("RESPONSE", ACK) or not answerable(headers):
             return self._drop(channel, str(bad))
         self.journal.note("bad request", channel.name, bad)

@@ -246,8 +246,10 @@ class Call:
 
     def _done(self, failure: Failure | None) -> None:
         """The coroutine has ended: so does the call. The task hears of a failure of the service's own by itself."""
-        if failure is None or failure.check(CancelledError):
+        if failure is None:
             self._finish()
+        elif failure.check(CancelledError):
+            self._finish(487, "the caller has gone")
         elif isinstance(failure.value, LegFailed):
             if self.first is not None and self.caller.unanswered:
                 self.caller.reject(failure.value)

@@ -243,8 +243,17 @@ class Leg:
 
     # either
 
-    def send(self, method: str, body: Any = None, headers: Mapping[str, Any] | None = None) -> Deferred[Response]:
-        """Send a request (INFO, MESSAGE, UPDATE, ...) and wait for its 2xx. Fails with LegFailed."""
+    def send(
+        self,
+        method: str,
+        body: Any = None,
+        headers: Mapping[str, Any] | None = None,
+        progress: Callable[[Response], object] | None = None,
+    ) -> Deferred[Response]:
+        """Send a request (INFO, MESSAGE, UPDATE, ...) and wait for its 2xx; `progress` is called with each 1xx.
+
+        Fails with LegFailed.
+        """
         if self.over:
             return fail(LegFailed(481, "the leg is over"))
         try:
@@ -253,7 +262,7 @@ class Leg:
             return fail(LegFailed(400, str(bad)))
         done: Deferred[Response] = Deferred()
 
-        self._await(request, done)
+        self._await(request, done, progress)
         return done
 
     def closed(self) -> Deferred[None]:

@@ -21,13 +21,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gortc.client.ladder import Ladder
+from gortc.client.player import SERVER
 from gortc.jsip.message import Headers, Request, Response
 from gortc.jsip.methods import ACK, CANCEL, METHODS, TERM
 from gortc.jsip.session import Session
 from gortc.service.interfaces import IServiceInstance, IServiceLogic
 from gortc.service.registry import Context
 from gortc.service.task import START, Task
-from gortc.testing import SERVER, Lab, Talk, User
+from gortc.testing import Lab, Talk, User
 
 Reaction = Callable[[Task, Any], Any]
 

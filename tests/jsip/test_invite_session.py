@@ -35,6 +35,7 @@ UNANSWERED_WAY = [("service INVITE", "calling"), ("wait 60", "cancelling"), ("wa
 UNACKED_WAY = [("alice INVITE", "calling"), ("service 200", "answered"), ("wait 32", "leaving"), ("wait 5", "ended")]
 
 
+@pytest.mark.proves("S-1")
 @pytest.mark.parametrize(
     "way",
     [
@@ -68,6 +69,7 @@ def test_nor_is_one_that_was_hung_up(stage: Stage) -> None:
 # What the stack does so that the service need not.
 
 
+@pytest.mark.proves("S-2")
 @pytest.mark.parametrize("ringing", [(), ("service 180",)])
 def test_received_cancel_before_the_final_response(stage: Stage, ringing: tuple[str, ...]) -> None:
     stage.play("alice INVITE", *ringing)
@@ -80,6 +82,7 @@ def test_received_cancel_before_the_final_response(stage: Stage, ringing: tuple[
     stage.said("alice > ACK", "service TERM")
 
 
+@pytest.mark.proves("S-2", "S-17", "X-7")
 def test_its_ack_may_be_missing(stage: Stage) -> None:
     stage.play("alice INVITE", "alice CANCEL", "wait 4.9")
     stage.forget()
@@ -87,6 +90,7 @@ def test_its_ack_may_be_missing(stage: Stage) -> None:
     stage.said("service TERM")
 
 
+@pytest.mark.proves("S-2", "M-8")
 def test_a_cancel_without_related_id_means_the_open_invite(stage: Stage) -> None:
     stage.play("alice INVITE")
     stage.talks["alice"].send("CANCEL")
@@ -98,6 +102,7 @@ def test_a_cancel_without_related_id_means_the_open_invite(stage: Stage) -> None
     stage.said("alice > ACK", "service TERM")
 
 
+@pytest.mark.proves("S-3")
 def test_received_cancel_of_an_open_re_invite(stage: Stage) -> None:
     stage.play(*RECEIVED, "alice INVITE offer")
     again = stage.received("INVITE")
@@ -116,6 +121,7 @@ def test_received_cancel_of_an_open_re_invite(stage: Stage) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.proves("S-4")
 @pytest.mark.parametrize("acked", [(), ("alice ACK",)])
 def test_received_cancel_after_our_final_response(stage: Stage, acked: tuple[str, ...]) -> None:
     stage.play("alice INVITE", "service 200", *acked)
@@ -129,6 +135,7 @@ def test_received_cancel_after_our_final_response(stage: Stage, acked: tuple[str
     stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
 
 
+@pytest.mark.proves("S-5")
 def test_received_cancel_that_matches_nothing(stage: Stage) -> None:
     stage.play("alice INVITE", "alice CANCEL RelatedID=7")
     stage.said("alice > INVITE", "service INVITE", "alice > CANCEL", "alice < 481 CANCEL")
@@ -140,6 +147,7 @@ def test_received_cancel_that_matches_nothing(stage: Stage) -> None:
     stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service 487 INVITE (local)", "service TERM")
 
 
+@pytest.mark.proves("S-5")
 def test_received_cancel_of_an_info(stage: Stage) -> None:
     stage.play("alice INVITE", "alice INFO", "alice CANCEL RelatedID=2")
     stage.said(
@@ -149,6 +157,7 @@ def test_received_cancel_of_an_info(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-10")
 def test_received_bye_ends_each_open_request_of_the_peer(stage: Stage) -> None:
     stage.play(*RECEIVED, "alice INFO", "alice INVITE offer", "alice INFO")
     stage.forget()
@@ -159,6 +168,7 @@ def test_received_bye_ends_each_open_request_of_the_peer(stage: Stage) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.proves("S-14")
 def test_sent_bye(stage: Stage) -> None:
     stage.play(*RECEIVED)
     stage.forget()
@@ -168,6 +178,7 @@ def test_sent_bye(stage: Stage) -> None:
     stage.said("alice > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-14")
 @pytest.mark.parametrize("code", [100, 180])
 def test_the_provisional_response_to_a_sent_bye_is_absorbed_too(stage: Stage, code: int) -> None:
     stage.play(*RECEIVED, "service BYE", f"alice {code}")
@@ -176,6 +187,7 @@ def test_the_provisional_response_to_a_sent_bye_is_absorbed_too(stage: Stage, co
     stage.said("alice > 481 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-14", "X-1")
 def test_a_sent_bye_that_nobody_answers(stage: Stage) -> None:
     stage.play(*RECEIVED, "service BYE", "wait 4.9")
     stage.forget()
@@ -183,6 +195,7 @@ def test_a_sent_bye_that_nobody_answers(stage: Stage) -> None:
     stage.said("service TERM")
 
 
+@pytest.mark.proves("S-12")
 def test_sent_bye_answers_what_the_peer_has_open_first(stage: Stage) -> None:
     stage.play(*RECEIVED, "alice INFO", "alice INVITE")
     stage.forget()
@@ -193,6 +206,7 @@ def test_sent_bye_answers_what_the_peer_has_open_first(stage: Stage) -> None:
     stage.counted("stray ACK")
 
 
+@pytest.mark.proves("S-13")
 def test_sent_bye_before_our_ack(stage: Stage) -> None:
     stage.play("service INVITE", "bob 200")
     stage.forget()
@@ -202,6 +216,7 @@ def test_sent_bye_before_our_ack(stage: Stage) -> None:
     stage.said("bob > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-20")
 def test_sent_bye_before_the_ack_of_the_peer(stage: Stage) -> None:
     stage.play("alice INVITE", "service 200", "service BYE", "alice ACK", "alice 200")
     stage.said(
@@ -210,6 +225,7 @@ def test_sent_bye_before_the_ack_of_the_peer(stage: Stage) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.proves("S-6", "S-16", "M-8")
 def test_sent_cancel(stage: Stage) -> None:
     stage.play("service INVITE", "bob 180", "service CANCEL")
     stage.forget()
@@ -223,6 +239,7 @@ def test_sent_cancel(stage: Stage) -> None:
     stage.said("bob > 487 INVITE", "bob < ACK", "service 487 INVITE", "service TERM")
 
 
+@pytest.mark.proves("S-16", "M-8")
 @pytest.mark.parametrize("code", [300, 404, 486, 503, 603])
 def test_received_failure_of_our_invite(stage: Stage, code: int) -> None:
     stage.play("service INVITE", f"bob {code}")
@@ -232,6 +249,7 @@ def test_received_failure_of_our_invite(stage: Stage, code: int) -> None:
     assert stage.person("bob").inbox[-1]["RelatedID"] == 1
 
 
+@pytest.mark.proves("S-45")
 def test_received_failure_of_our_re_invite(stage: Stage) -> None:
     stage.play(*SENT, "service INVITE offer", "bob 488")
     stage.forget()
@@ -241,6 +259,7 @@ def test_received_failure_of_our_re_invite(stage: Stage) -> None:
     stage.said("bob > BYE", "bob < 200 BYE", "service BYE", "service TERM")
 
 
+@pytest.mark.proves("S-17")
 def test_sent_failure_waits_5_s_for_the_ack(stage: Stage) -> None:
     stage.play("alice INVITE", "service 486", "wait 4.9")
     stage.said("alice > INVITE", "service INVITE", "alice < 486 INVITE")
@@ -248,6 +267,7 @@ def test_sent_failure_waits_5_s_for_the_ack(stage: Stage) -> None:
     stage.said("alice > ACK", "service TERM")
 
 
+@pytest.mark.proves("S-17", "X-7")
 def test_sent_failure_that_nobody_acknowledges(stage: Stage) -> None:
     stage.play("alice INVITE", "service 486", "wait 4.9")
     stage.forget()
@@ -255,6 +275,7 @@ def test_sent_failure_that_nobody_acknowledges(stage: Stage) -> None:
     stage.said("service TERM")
 
 
+@pytest.mark.proves("S-18", "X-3")
 def test_received_100_resets_no_invite_timer(stage: Stage) -> None:
     stage.play("service INVITE", "wait 59", "bob 100", "wait 0.9")
     stage.said("bob < INVITE", "bob > 100 INVITE")
@@ -264,6 +285,7 @@ def test_received_100_resets_no_invite_timer(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-19", "S-25")
 def test_the_stack_never_sends_100(stage: Stage) -> None:
     stage.play("alice INVITE", "service 100")
     stage.said("alice > INVITE", "service INVITE")
@@ -275,6 +297,7 @@ def test_the_stack_never_sends_100(stage: Stage) -> None:
     stage.said("alice > ACK", "service TERM")
 
 
+@pytest.mark.proves("S-7")
 def test_we_cancelled_and_a_200_still_arrives(stage: Stage) -> None:
     stage.play("service INVITE", "service CANCEL", "bob 200 INVITE")
     stage.said(
@@ -284,6 +307,7 @@ def test_we_cancelled_and_a_200_still_arrives(stage: Stage) -> None:
     stage.said("bob > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-9", "X-5")
 def test_we_cancelled_and_nothing_final_arrives_in_32_s(stage: Stage) -> None:
     stage.play("service INVITE", "bob 180", "service CANCEL", "wait 31", "bob 180", "wait 0.9")
     stage.forget()
@@ -291,6 +315,7 @@ def test_we_cancelled_and_nothing_final_arrives_in_32_s(stage: Stage) -> None:
     stage.said("service 487 INVITE (local)", "service TERM")
 
 
+@pytest.mark.proves("S-22", "S-24", "X-3")
 def test_no_final_response_to_a_sent_invite_in_60_s(stage: Stage) -> None:
     stage.play("service INVITE", "wait 59.9")
     stage.said("bob < INVITE")
@@ -300,6 +325,7 @@ def test_no_final_response_to_a_sent_invite_in_60_s(stage: Stage) -> None:
     stage.said("bob > 487 INVITE", "bob < ACK", "service TERM")
 
 
+@pytest.mark.proves("S-23", "S-24", "X-3")
 def test_each_1xx_but_100_starts_the_60_s_again(stage: Stage) -> None:
     stage.play("service INVITE", "wait 59", "bob 180", "wait 59", "bob 183", "wait 59.9")
     stage.forget()
@@ -318,6 +344,7 @@ def test_it_comes_back_late_as_not_delivered(stage: Stage) -> None:
     stage.said("service TERM")
 
 
+@pytest.mark.proves("S-23", "S-24", "X-4")
 def test_600_s_in_all(stage: Stage) -> None:
     stage.play("service INVITE")
     for _ in range(19):
@@ -332,6 +359,7 @@ def test_600_s_in_all(stage: Stage) -> None:
     stage.said("bob > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-25", "X-3")
 def test_no_final_response_from_the_service_in_60_s(stage: Stage) -> None:
     stage.play("alice INVITE", "wait 59", "service 180", "wait 59.9")
     stage.said("alice > INVITE", "service INVITE", "alice < 180 INVITE")
@@ -342,6 +370,7 @@ def test_no_final_response_from_the_service_in_60_s(stage: Stage) -> None:
     stage.said("alice > ACK", "service TERM")
 
 
+@pytest.mark.proves("S-25", "X-4")
 def test_nor_in_600_s_in_all(stage: Stage) -> None:
     stage.play("alice INVITE")
     for _ in range(19):
@@ -354,6 +383,7 @@ def test_nor_in_600_s_in_all(stage: Stage) -> None:
     stage.said("service TERM")
 
 
+@pytest.mark.proves("S-17", "S-21", "X-4", "X-6", "X-7")
 @pytest.mark.parametrize(("code", "seconds"), [(200, 31.9), (486, 4.9)])
 def test_the_600_s_end_with_the_final_response(stage: Stage, code: int, seconds: float) -> None:
     stage.play("alice INVITE", *["wait 30", "service 180"] * 19, "wait 29", f"service {code}")
@@ -366,6 +396,7 @@ def test_the_600_s_end_with_the_final_response(stage: Stage, code: int, seconds:
     stage.forget()
 
 
+@pytest.mark.proves("S-21", "X-6")
 def test_200_sent_and_not_acknowledged_in_32_s(stage: Stage) -> None:
     stage.play("alice INVITE", "service 200", "wait 31.9")
     stage.forget()
@@ -375,6 +406,7 @@ def test_200_sent_and_not_acknowledged_in_32_s(stage: Stage) -> None:
     stage.said("alice > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-21")
 def test_200_to_a_re_invite_not_acknowledged_in_32_s(stage: Stage) -> None:
     stage.play(*RECEIVED, "alice INVITE", "service 200", "wait 32")
     stage.said(
@@ -385,6 +417,7 @@ def test_200_to_a_re_invite_not_acknowledged_in_32_s(stage: Stage) -> None:
     stage.said("service TERM")
 
 
+@pytest.mark.proves("S-26")
 @pytest.mark.parametrize("code", [408, 481])
 @pytest.mark.parametrize("method", ["INFO", "UPDATE", "MESSAGE"])
 def test_received_481_or_408_to_our_request_in_the_dialogue(stage: Stage, method: str, code: int) -> None:
@@ -394,12 +427,14 @@ def test_received_481_or_408_to_our_request_in_the_dialogue(stage: Stage, method
     assert [stage.probe.messages[-2].code, stage.probe.messages[-1].code] == [code, 0]
 
 
+@pytest.mark.proves("S-26")
 def test_received_481_to_our_re_invite(stage: Stage) -> None:
     stage.play(*RECEIVED, "service INVITE offer", "alice 481")
     assert stage.lines[-4:] == ["alice > 481 INVITE", "alice < ACK", "service 481 INVITE", "service TERM"]
     stage.forget()
 
 
+@pytest.mark.proves("S-45")
 @pytest.mark.parametrize("code", [404, 480, 486, 491, 500, 603])
 def test_any_other_failure_leaves_the_call_as_it_was(stage: Stage, code: int) -> None:
     stage.play(*SENT, "service INFO", f"bob {code}")
@@ -410,6 +445,7 @@ def test_any_other_failure_leaves_the_call_as_it_was(stage: Stage, code: int) ->
     )  # fmt: skip
 
 
+@pytest.mark.proves("S-45")
 def test_a_local_408_does_not_end_the_session(stage: Stage) -> None:
     stage.play(*SENT, "service INFO", "wait 5")
     stage.forget()
@@ -417,6 +453,7 @@ def test_a_local_408_does_not_end_the_session(stage: Stage) -> None:
     stage.said("bob > BYE", "bob < 200 BYE", "service BYE", "service TERM")
 
 
+@pytest.mark.proves("S-28")
 def test_session_over_with_our_requests_open(stage: Stage) -> None:
     stage.play(*SENT, "service INFO", "service INVITE", "service INFO")
     stage.forget()
@@ -427,18 +464,21 @@ def test_session_over_with_our_requests_open(stage: Stage) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.proves("S-5", "S-29")
 @pytest.mark.parametrize("method", ["BYE", "INFO", "UPDATE", "PRACK", "NOTIFY", "CANCEL"])
 def test_received_request_in_no_known_dialogue(stage: Stage, method: str) -> None:
     stage.play(f"alice {method}")
     stage.said(f"alice > {method}", f"alice < 481 {method}")
 
 
+@pytest.mark.proves("S-30")
 def test_received_ack_in_no_known_dialogue(stage: Stage) -> None:
     stage.play("alice ACK")
     stage.said("alice > ACK")
     stage.counted("stray ACK")
 
 
+@pytest.mark.proves("S-31")
 @pytest.mark.parametrize("step", ["service BYE", "service CANCEL", "service ACK"])
 def test_the_service_sends_what_belongs_to_no_known_dialogue(stage: Stage, step: str) -> None:
     dead_session(stage)
@@ -449,6 +489,7 @@ def test_the_service_sends_what_belongs_to_no_known_dialogue(stage: Stage, step:
     over(stage)
 
 
+@pytest.mark.proves("S-31")
 def test_the_service_answers_in_no_known_dialogue(stage: Stage) -> None:
     dead_session(stage)
     request = stage.probe.tasks[-1].first
@@ -459,6 +500,7 @@ def test_the_service_answers_in_no_known_dialogue(stage: Stage) -> None:
     over(stage)
 
 
+@pytest.mark.proves("S-32")
 @pytest.mark.parametrize("method", ["INFO", "UPDATE", "PRACK", "INVITE"])
 def test_the_service_asks_in_no_known_dialogue(stage: Stage, method: str) -> None:
     dead_session(stage)
@@ -481,6 +523,7 @@ def over(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-33")
 def test_term_comes_exactly_once_whatever_ends_it(stage: Stage) -> None:
     for way in (
         ["alice INVITE", "service 486", "alice ACK"],
@@ -498,6 +541,7 @@ def test_term_comes_exactly_once_whatever_ends_it(stage: Stage) -> None:
 # Early.
 
 
+@pytest.mark.proves("S-34", "S-36")
 def test_prack_only_after_a_1xx(stage: Stage) -> None:
     stage.play("alice INVITE", "alice PRACK", "service 183 INVITE offer", "alice PRACK answer", "service 200 PRACK")
     stage.said(
@@ -508,6 +552,7 @@ def test_prack_only_after_a_1xx(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-34")
 def test_prack_only_from_the_sender_of_the_invite(stage: Stage) -> None:
     stage.play("service INVITE", "bob 183", "bob PRACK")
     stage.forget()
@@ -518,6 +563,7 @@ def test_prack_only_from_the_sender_of_the_invite(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-34")
 def test_prack_of_a_ringing_re_invite(stage: Stage) -> None:
     stage.play(*SENT, "bob INVITE offer", "service 183")
     stage.forget()
@@ -527,6 +573,7 @@ def test_prack_of_a_ringing_re_invite(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-34")
 def test_the_service_can_not_acknowledge_what_it_has_not_been_sent(stage: Stage) -> None:
     stage.play("alice INVITE", "service 183", "service PRACK")
     stage.said("alice > INVITE", "service INVITE", "alice < 183 INVITE", "service 481 PRACK (local)")
@@ -534,6 +581,7 @@ def test_the_service_can_not_acknowledge_what_it_has_not_been_sent(stage: Stage)
     stage.forget()
 
 
+@pytest.mark.proves("S-35")
 def test_early_update_from_either(stage: Stage) -> None:
     stage.play("alice INVITE", "service 183", "alice UPDATE offer", "service 200 UPDATE answer")
     stage.play("service UPDATE offer", "alice 200 UPDATE answer")
@@ -545,6 +593,7 @@ def test_early_update_from_either(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-37")
 def test_a_failed_one_leaves_the_call_as_it_was(stage: Stage) -> None:
     stage.play("alice INVITE", "service 183", "alice UPDATE offer", "service 488 UPDATE", "alice UPDATE offer")
     assert stage.lines[-2:] == ["alice > UPDATE", "service UPDATE"]
@@ -560,6 +609,7 @@ OPEN_EXCHANGES = [
 ]
 
 
+@pytest.mark.proves("S-38", "S-39")
 @pytest.mark.parametrize(("way", "first"), OPEN_EXCHANGES)
 def test_one_exchange_of_the_peer_open_at_a_time(stage: Stage, way: tuple[str, ...], first: str) -> None:
     stage.play(*way, f"alice {first}")
@@ -579,6 +629,7 @@ def test_one_exchange_of_the_peer_open_at_a_time(stage: Stage, way: tuple[str, .
     stage.play("wait 5")
 
 
+@pytest.mark.proves("S-38", "S-39")
 @pytest.mark.parametrize("first", ["UPDATE", "INVITE"])
 def test_one_exchange_of_ours_open_at_a_time(stage: Stage, first: str) -> None:
     stage.play(*RECEIVED, f"service {first} offer")
@@ -593,6 +644,7 @@ def test_one_exchange_of_ours_open_at_a_time(stage: Stage, first: str) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-40")
 def test_the_first_invite_does_not_count(stage: Stage) -> None:
     stage.play("service INVITE", "bob 183", "bob UPDATE offer")
     assert stage.lines[-1] == "service UPDATE"
@@ -603,6 +655,7 @@ def test_the_first_invite_does_not_count(stage: Stage) -> None:
 # Answered or confirmed.
 
 
+@pytest.mark.proves("S-44")
 def test_re_invite_of_the_peer(stage: Stage) -> None:
     stage.play(*SENT, "bob INVITE offer", "service 180", "service 200 INVITE answer", "bob ACK")
     assert stage.lines[4:] == [
@@ -612,6 +665,7 @@ def test_re_invite_of_the_peer(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-44", "M-8")
 def test_re_invite_of_ours(stage: Stage) -> None:
     stage.play(*RECEIVED, "service INVITE offer", "alice 180", "alice 200", "service ACK answer")
     assert stage.lines[5:] == [
@@ -624,6 +678,7 @@ def test_re_invite_of_ours(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-39")
 def test_no_exchange_of_ours_before_our_ack_to_the_last(stage: Stage) -> None:
     stage.play(*RECEIVED, "service INVITE", "alice 200", "service UPDATE")
     assert stage.lines[-1] == "service 491 UPDATE (local)"
@@ -633,6 +688,7 @@ def test_no_exchange_of_ours_before_our_ack_to_the_last(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-16", "S-45")
 def test_we_cancel_our_re_invite(stage: Stage) -> None:
     stage.play(*RECEIVED, "service INVITE offer", "alice 180")
     stage.forget()
@@ -644,6 +700,7 @@ def test_we_cancel_our_re_invite(stage: Stage) -> None:
     stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
 
 
+@pytest.mark.proves("S-8")
 def test_a_200_crosses_the_cancel_of_our_re_invite(stage: Stage) -> None:
     """RFC 6141: the offer has taken effect, the service hears of it, and the call stays."""
     stage.play(*RECEIVED, "service INVITE offer", "service CANCEL", "alice 200 INVITE answer")
@@ -653,6 +710,7 @@ def test_a_200_crosses_the_cancel_of_our_re_invite(stage: Stage) -> None:
     stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
 
 
+@pytest.mark.proves("S-22", "S-24")
 def test_our_re_invite_that_nobody_answers(stage: Stage) -> None:
     stage.play(*RECEIVED, "service INVITE offer")
     stage.forget()
@@ -670,6 +728,7 @@ def test_our_re_invite_that_nobody_answers(stage: Stage) -> None:
     stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
 
 
+@pytest.mark.proves("S-9")
 def test_we_cancel_our_re_invite_and_nothing_final_arrives(stage: Stage) -> None:
     stage.play(*RECEIVED, "service INVITE offer", "service CANCEL")
     stage.forget()
@@ -679,6 +738,7 @@ def test_we_cancel_our_re_invite_and_nothing_final_arrives(stage: Stage) -> None
     stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
 
 
+@pytest.mark.proves("S-25")
 def test_a_re_invite_that_the_service_does_not_answer(stage: Stage) -> None:
     stage.play(*RECEIVED, "alice INVITE offer")
     again = stage.received("INVITE")
@@ -690,6 +750,7 @@ def test_a_re_invite_that_the_service_does_not_answer(stage: Stage) -> None:
     stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")
 
 
+@pytest.mark.proves("S-46")
 def test_update_with_a_body_goes_to_the_service(stage: Stage) -> None:
     stage.play(*RECEIVED, "alice UPDATE offer", "service 200 UPDATE answer")
     assert stage.lines[-3:] == ["alice > UPDATE", "service UPDATE", "alice < 200 UPDATE"]
@@ -698,6 +759,7 @@ def test_update_with_a_body_goes_to_the_service(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-47")
 def test_update_without_a_body_is_answered_by_the_stack(stage: Stage) -> None:
     stage.play(*RECEIVED, "alice INVITE", "alice UPDATE")  # also while another exchange is open
     assert stage.lines[-2:] == ["alice > UPDATE", "alice < 200 UPDATE"]
@@ -705,6 +767,7 @@ def test_update_without_a_body_is_answered_by_the_stack(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-48", "M-13")
 @pytest.mark.parametrize(
     "way", [("alice INVITE",), ("alice INVITE", "service 180"), ("alice INVITE", "service 200"), RECEIVED]
 )
@@ -721,6 +784,7 @@ def test_info_at_any_time(stage: Stage, way: tuple[str, ...]) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-20")
 def test_the_ack_to_a_200_may_carry_an_answer(stage: Stage) -> None:
     stage.play("alice INVITE", "service 200 INVITE offer", "alice ACK answer")
     ack = stage.probe.messages[-1]
@@ -729,6 +793,7 @@ def test_the_ack_to_a_200_may_carry_an_answer(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("M-8")
 def test_an_ack_of_another_invite_confirms_nothing(stage: Stage) -> None:
     stage.play("alice INVITE", "service 200", "alice ACK RelatedID=5")
     stage.said("alice > INVITE", "service INVITE", "alice < 200 INVITE", "alice > ACK")
@@ -737,6 +802,7 @@ def test_an_ack_of_another_invite_confirms_nothing(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-42")
 def test_too_soon_for_a_second_invite(stage: Stage) -> None:
     """RFC 3261 section 14.2: 500 with a Retry-After of 0 to 10 s."""
     stage.play("alice INVITE", "alice INVITE")
@@ -751,6 +817,7 @@ def test_too_soon_for_a_second_invite(stage: Stage) -> None:
 # Requests that repeat the first one's addresses, and may say what they like in return.
 
 
+@pytest.mark.proves("M-15", "M-16")
 def test_inside_a_dialogue_addresses_carry_no_meaning(stage: Stage) -> None:
     stage.play(*RECEIVED, "alice INFO Request-URI=x From=y To=z", "service 200", "service INFO", "alice 200")
     first = stage.task.first
@@ -762,19 +829,23 @@ def test_inside_a_dialogue_addresses_carry_no_meaning(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("M-26")
 @pytest.mark.parametrize("value", ["no uri", "", "a b", "sip:"])
 def test_a_request_uri_that_is_none(stage: Stage, value: str) -> None:
     alice = stage.person("alice")
     alice.call("service", **{"Request-URI": value})
     stage.said("alice > INVITE", "alice < 400 INVITE")
+    stage.counted("bad request")
     assert "Request-URI" in alice.inbox[-1]["Reason"]
 
 
+@pytest.mark.proves("M-14")
 def test_max_forwards_0(stage: Stage) -> None:
     stage.play("alice INVITE Max-Forwards=0")
     stage.said("alice > INVITE", "alice < 483 INVITE")
 
 
+@pytest.mark.proves("D-17")
 def test_an_instance_that_ends_cancels_hangs_up_and_refuses(stage: Stage) -> None:
     for way, said in (
         (["alice INVITE"], ["alice < 500 INVITE"]),
@@ -793,6 +864,7 @@ def test_an_instance_that_ends_cancels_hangs_up_and_refuses(stage: Stage) -> Non
         stage.said()
 
 
+@pytest.mark.proves("D-17")
 @pytest.mark.parametrize(
     ("way", "said"),
     [

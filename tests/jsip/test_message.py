@@ -31,6 +31,7 @@ def test_what_may_be_carried_over_to_another_leg() -> None:
     assert request.body == "offer"
 
 
+@pytest.mark.proves("M-4", "M-7")
 def test_an_answer_repeats_what_it_must_and_no_more() -> None:
     assert answer_headers(REQUEST, 486) == {
         "Type": "RESPONSE", "Code": 486, "Desc": "Busy Here", "From": "alice@h", "To": "bob@h", "DialogueID": "d1",
@@ -38,6 +39,7 @@ def test_an_answer_repeats_what_it_must_and_no_more() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.proves("M-4", "M-7", "M-13")
 def test_responses_on_the_wire(stage: Stage) -> None:
     stage.play("alice MESSAGE", "service 299 text X-Any=7")
     assert stage.person("alice").inbox == [
@@ -49,6 +51,7 @@ def test_responses_on_the_wire(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("M-6", "M-13")
 def test_requests_on_the_wire(stage: Stage) -> None:
     stage.dial("bob", "MESSAGE", "text", {"X-Any": 7})
     request = stage.person("bob").inbox[0]

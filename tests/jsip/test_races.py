@@ -15,6 +15,7 @@ from gortc.testing import Lab, Talk
 from tests.jsip.kit import Probe, Stage
 
 
+@pytest.mark.proves("S-11", "S-15")
 def test_both_hang_up_at_once(stage: Stage) -> None:
     stage.play("alice INVITE", "service 200", "alice ACK")
     stage.forget()
@@ -22,6 +23,7 @@ def test_both_hang_up_at_once(stage: Stage) -> None:
     stage.said("alice < BYE", "alice > BYE", "alice < 200 BYE", "alice > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-14", "S-15")
 def test_both_hang_up_at_once_and_one_answer_is_lost(stage: Stage) -> None:
     stage.play("alice INVITE", "service 200", "alice ACK", "service BYE", "alice BYE")
     stage.forget()
@@ -29,6 +31,7 @@ def test_both_hang_up_at_once_and_one_answer_is_lost(stage: Stage) -> None:
     stage.said("service TERM")
 
 
+@pytest.mark.proves("S-15")
 def test_both_parties_of_a_bridge_hang_up_at_once() -> None:
     from slp_plugins.default import default
 
@@ -50,6 +53,7 @@ def test_both_parties_of_a_bridge_hang_up_at_once() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("S-7")
 def test_a_cancel_crosses_a_200_on_the_callers_side(stage: Stage) -> None:
     stage.play("service INVITE", "service CANCEL", "bob 200 INVITE", "bob 200 BYE")
     stage.said(
@@ -58,6 +62,7 @@ def test_a_cancel_crosses_a_200_on_the_callers_side(stage: Stage) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.proves("S-4")
 def test_a_cancel_crosses_a_200_on_the_callees_side(stage: Stage) -> None:
     stage.play("alice INVITE", "service 200", "alice CANCEL", "alice ACK", "alice BYE")
     stage.said(
@@ -66,6 +71,7 @@ def test_a_cancel_crosses_a_200_on_the_callees_side(stage: Stage) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.proves("S-10", "S-28")
 def test_a_bye_crosses_our_cancel(stage: Stage) -> None:
     stage.play("service INVITE", "service CANCEL", "bob BYE")
     stage.said(
@@ -74,6 +80,7 @@ def test_a_bye_crosses_our_cancel(stage: Stage) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.proves("T-1")
 def test_both_ends_use_the_same_cseq(stage: Stage) -> None:
     stage.play("alice INVITE", "service 200", "alice ACK", "service INFO")  # ours has CSeq 1
     stage.forget()
@@ -101,6 +108,7 @@ def two_calls_under_one_dialogue_id(stage: Stage) -> tuple[Talk, Talk]:
     return talks[0], talks[1]
 
 
+@pytest.mark.proves("C-25")
 def test_two_users_use_the_same_dialogue_id(stage: Stage) -> None:
     alice, bob = two_calls_under_one_dialogue_id(stage)
     first, second = stage.probe.tasks
@@ -116,6 +124,7 @@ def test_two_users_use_the_same_dialogue_id(stage: Stage) -> None:
     stage.said("bob > BYE", "bob < 200 BYE", "service BYE", "service TERM")
 
 
+@pytest.mark.proves("C-26", "S-29", "S-30")
 @pytest.mark.parametrize("method", ["BYE", "INFO", "UPDATE", "PRACK", "NOTIFY", "CANCEL", "ACK"])
 def test_a_stranger_sends_into_somebody_elses_dialogue(stage: Stage, method: str) -> None:
     stage.play("alice INVITE", "service 180")
@@ -135,6 +144,7 @@ def test_a_stranger_sends_into_somebody_elses_dialogue(stage: Stage, method: str
     stage.forget()
 
 
+@pytest.mark.proves("C-26", "S-30")
 def test_a_stranger_answers_somebody_elses_invite(stage: Stage) -> None:
     stage.play("service INVITE")
     invite = stage.person("bob").inbox[0]
@@ -184,6 +194,7 @@ FAILING: dict[str, tuple[list[str], str, list[str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.proves("D-13", "D-14")
 @pytest.mark.parametrize("phase", FAILING)
 def test_a_service_raises(stage: Stage, phase: str) -> None:
     way, step, said = FAILING[phase]
@@ -203,6 +214,7 @@ def test_a_service_raises(stage: Stage, phase: str) -> None:
     stage.said("carol > BYE", "carol < 200 BYE", "service BYE", "service TERM")
 
 
+@pytest.mark.proves("D-13")
 def test_a_service_raises_and_its_other_legs_are_hung_up(stage: Stage) -> None:
     for name in ("bob", "dora"):
         stage.person(name)
@@ -220,6 +232,7 @@ def test_a_service_raises_and_its_other_legs_are_hung_up(stage: Stage) -> None:
     stage.said("alice > ACK", "dora > 487 INVITE", "dora < ACK", "bob > 200 BYE")
 
 
+@pytest.mark.proves("D-13")
 def test_a_service_raises_in_create(stage: Stage) -> None:
     stage.probe.create = oops  # type: ignore[method-assign, assignment]
     stage.play("alice INVITE", "alice ACK")
@@ -227,6 +240,7 @@ def test_a_service_raises_in_create(stage: Stage) -> None:
     stage.logged(Oops)
 
 
+@pytest.mark.proves("D-13")
 @pytest.mark.parametrize("late", [False, True])
 def test_what_a_service_returned_fails(stage: Stage, late: bool) -> None:
     waiting: Deferred[None] = Deferred()
@@ -247,6 +261,7 @@ class Unloadable(Probe):
         raise Oops
 
 
+@pytest.mark.proves("D-7")
 def test_a_service_raises_in_load(stage: Stage) -> None:
     bad = Unloadable("bad", stage.lines)
     assert not stage.node.services.load(bad, "bad", {}, stage.node.dispatch)
@@ -255,6 +270,7 @@ def test_a_service_raises_in_load(stage: Stage) -> None:
     stage.said("alice > INVITE", "alice < 404 INVITE", "alice > ACK")
 
 
+@pytest.mark.proves("M-31")
 def test_a_defect_of_the_stack_is_logged_and_counted(stage: Stage) -> None:
     """Whatever happens above it, nothing raises out of the lowest storey."""
     above: Any = stage.node.transactions
@@ -270,6 +286,7 @@ def test_a_defect_of_the_stack_is_logged_and_counted(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("D-14")
 def test_a_timer_that_raises_stops_no_other(stage: Stage) -> None:
     stage.probe.reactions["CANCEL (local)"] = oops
     stage.play("alice INVITE", "carol INVITE", "wait 60")
@@ -284,6 +301,7 @@ def test_a_timer_that_raises_stops_no_other(stage: Stage) -> None:
 # Many.
 
 
+@pytest.mark.proves("S-33")
 def test_ten_thousand_calls_leave_nothing_behind(stage: Stage) -> None:
     stage.probe.reactions["INVITE"] = lambda task, invite: task.answer(invite, 200)
     alice = stage.person("alice")

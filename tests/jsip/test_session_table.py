@@ -41,6 +41,7 @@ CELLS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.proves("S-1")
 def test_the_table_has_these_cells_and_no_other() -> None:
     assert {state: {event: cell[0] for event, cell in row.items()} for state, row in TABLE.items()} == CELLS
 
@@ -48,6 +49,7 @@ def test_the_table_has_these_cells_and_no_other() -> None:
 MISSING = [(state, event) for state, row in CELLS.items() for event in EVENTS if event not in row]
 
 
+@pytest.mark.proves("S-1")
 @pytest.mark.parametrize(("state", "event"), MISSING)
 def test_a_missing_pair_is_dropped_and_counted(stage: Stage, state: str, event: str) -> None:
     stage.play("alice INVITE", "service 200", "alice ACK")
@@ -116,6 +118,7 @@ RECEIVED_CASES = [
 ]
 
 
+@pytest.mark.proves("S-1", "S-11", "S-34", "S-36", "S-41", "S-42", "S-46", "S-47", "S-48")
 @pytest.mark.parametrize(("peer", "way", "request_", "result"), RECEIVED_CASES)
 def test_received_request(stage: Stage, peer: str, way: list[str], request_: str, result: str) -> None:
     stage.play(*way)
@@ -135,6 +138,7 @@ def test_received_request(stage: Stage, peer: str, way: list[str], request_: str
     leave(stage)
 
 
+@pytest.mark.proves("S-10")
 @pytest.mark.parametrize(
     ("peer", "way"), [("alice", INCOMING[s]) for s in ("calling", "early", "answered", "confirmed")]
 )
@@ -146,6 +150,7 @@ def test_received_bye_of_the_caller(stage: Stage, peer: str, way: list[str]) -> 
     stage.said("alice > BYE", "alice < 200 BYE", *open_invite, "service BYE", "service TERM")
 
 
+@pytest.mark.proves("S-10", "S-28")
 @pytest.mark.parametrize("state", ["calling", "early", "answered", "confirmed", "cancelling"])
 def test_received_bye_of_the_callee(stage: Stage, state: str) -> None:
     stage.play(*OUTGOING[state])
@@ -185,6 +190,7 @@ SENT_CASES = [
 ]
 
 
+@pytest.mark.proves("S-1", "S-34", "S-36", "S-39", "S-43")
 @pytest.mark.parametrize(("peer", "way", "method", "result"), SENT_CASES)
 def test_sent_request(stage: Stage, peer: str, way: list[str], method: str, result: str) -> None:
     stage.play(*way)

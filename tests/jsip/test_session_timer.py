@@ -24,6 +24,7 @@ def received(stage: Stage, expire: str = "Expire=300") -> None:
 # The value.
 
 
+@pytest.mark.proves("S-49", "X-9")
 @pytest.mark.parametrize("expire", [0, 1, 9])
 def test_less_than_10_gets_423_with_min_expire(stage: Stage, expire: int) -> None:
     stage.play(f"alice INVITE Expire={expire}")
@@ -33,6 +34,7 @@ def test_less_than_10_gets_423_with_min_expire(stage: Stage, expire: int) -> Non
     stage.said("alice > ACK")
 
 
+@pytest.mark.proves("S-49")
 @pytest.mark.parametrize("request_", ["INVITE offer", "UPDATE offer", "UPDATE"])
 def test_so_it_does_in_a_call_which_stays_as_it_was(stage: Stage, request_: str) -> None:
     received(stage)
@@ -45,6 +47,7 @@ def test_so_it_does_in_a_call_which_stays_as_it_was(stage: Stage, request_: str)
     stage.forget()
 
 
+@pytest.mark.proves("S-50", "X-9", "X-10", "X-11")
 @pytest.mark.parametrize(("expire", "taken"), [(10, 10), (86400, 86400), (86401, 86400), (2**53 - 1, 86400)])
 def test_more_is_taken_as_the_most(stage: Stage, expire: int, taken: int) -> None:
     received(stage, f"Expire={expire}")
@@ -54,6 +57,7 @@ def test_more_is_taken_as_the_most(stage: Stage, expire: int, taken: int) -> Non
     stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-51", "X-8")
 def test_we_always_send_expire(stage: Stage) -> None:
     stage.play("service INVITE", "bob 200", "service ACK", "service INVITE", "bob 200", "service ACK", "service UPDATE")
     asked = [message for message in stage.person("bob").inbox if message["Type"] in ("INVITE", "UPDATE")]
@@ -62,6 +66,7 @@ def test_we_always_send_expire(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-51")
 def test_the_services_own_expire_goes_out(stage: Stage) -> None:
     stage.dial("bob", headers={"Expire": 60})
     assert stage.person("bob").inbox[0]["Expire"] == 60
@@ -88,6 +93,7 @@ def test_the_times_are_settings() -> None:
 # The INVITE's sender refreshes.
 
 
+@pytest.mark.proves("S-53")
 def test_it_refreshes_by_update_every_third_of_expire(stage: Stage) -> None:
     sent(stage)
     stage.play("wait 99.9")
@@ -105,6 +111,7 @@ def test_it_refreshes_by_update_every_third_of_expire(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-54")
 def test_not_while_a_re_invite_is_open(stage: Stage) -> None:
     sent(stage, 30)
     stage.play("service INVITE", "wait 59")
@@ -117,6 +124,7 @@ def test_not_while_a_re_invite_is_open(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-54")
 def test_but_while_an_update_is_open(stage: Stage) -> None:
     sent(stage, 10)
     stage.play("service UPDATE offer", "wait 4")
@@ -125,6 +133,7 @@ def test_but_while_an_update_is_open(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-55")
 @pytest.mark.parametrize("code", [200, 400, 405, 423, 488, 491, 500, 603])
 def test_any_answer_but_481_and_408_proves_life(stage: Stage, code: int) -> None:
     sent(stage)
@@ -135,6 +144,7 @@ def test_any_answer_but_481_and_408_proves_life(stage: Stage, code: int) -> None
     stage.forget()
 
 
+@pytest.mark.proves("S-27")
 @pytest.mark.parametrize("code", [408, 481])
 def test_481_and_408_end_the_session(stage: Stage, code: int) -> None:
     sent(stage)
@@ -142,6 +152,7 @@ def test_481_and_408_end_the_session(stage: Stage, code: int) -> None:
     stage.said("bob < UPDATE", f"bob > {code} UPDATE", "service BYE (local)", "service TERM")
 
 
+@pytest.mark.proves("S-56")
 def test_three_in_a_row_unanswered(stage: Stage) -> None:
     sent(stage)
     stage.play("wait 105", "wait 100", "wait 95")
@@ -154,6 +165,7 @@ def test_three_in_a_row_unanswered(stage: Stage) -> None:
     stage.said("bob > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-55", "S-56")
 def test_two_in_a_row_and_an_answer(stage: Stage) -> None:
     sent(stage)
     stage.play("wait 105", "wait 100", "wait 95", "bob 200 UPDATE", "wait 100", "wait 100", "wait 10")
@@ -179,6 +191,7 @@ def test_a_session_that_ends_while_a_refresh_is_open(stage: Stage) -> None:
     stage.said("bob < UPDATE", "bob > BYE", "bob < 200 BYE", "service BYE", "service TERM")
 
 
+@pytest.mark.proves("S-56")
 def test_a_refresh_that_is_not_delivered_counts_as_unanswered(stage: Stage) -> None:
     sent(stage)
     stage.person("bob").leave()
@@ -189,6 +202,7 @@ def test_a_refresh_that_is_not_delivered_counts_as_unanswered(stage: Stage) -> N
 # The receiver waits for them.
 
 
+@pytest.mark.proves("S-57", "X-11")
 def test_the_receiver_sees_no_refresh_for_expire_and_5_s(stage: Stage) -> None:
     received(stage)
     stage.play("wait 304.9")
@@ -200,6 +214,7 @@ def test_the_receiver_sees_no_refresh_for_expire_and_5_s(stage: Stage) -> None:
     stage.said("alice > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-52")
 def test_it_runs_from_the_200(stage: Stage) -> None:
     stage.play("alice INVITE Expire=10", "wait 50", "service 200", "wait 14.9")
     stage.said("alice > INVITE", "service INVITE", "alice < 200 INVITE")
@@ -210,6 +225,7 @@ def test_it_runs_from_the_200(stage: Stage) -> None:
 REFRESHES = [("alice UPDATE",), ("alice UPDATE offer", "service 200"), ("alice INVITE", "service 200", "alice ACK")]
 
 
+@pytest.mark.proves("S-59")
 @pytest.mark.parametrize("refresh", REFRESHES)
 def test_refresh_and_re_invite_restart_the_clock(stage: Stage, refresh: tuple[str, ...]) -> None:
     received(stage)
@@ -219,6 +235,7 @@ def test_refresh_and_re_invite_restart_the_clock(stage: Stage, refresh: tuple[st
     stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-60")
 def test_a_refresh_may_change_the_interval(stage: Stage) -> None:
     received(stage)
     stage.play("alice UPDATE Expire=20", "wait 24.9")
@@ -227,6 +244,7 @@ def test_a_refresh_may_change_the_interval(stage: Stage) -> None:
     stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-59")
 def test_our_re_invite_restarts_it_too(stage: Stage) -> None:
     received(stage)
     stage.play("wait 300")
@@ -238,6 +256,7 @@ def test_our_re_invite_restarts_it_too(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-58", "X-8")
 def test_an_invite_without_expire_is_refreshed_by_its_receiver(stage: Stage) -> None:
     received(stage, "")
     stage.play("wait 199.9")
@@ -249,6 +268,7 @@ def test_an_invite_without_expire_is_refreshed_by_its_receiver(stage: Stage) -> 
     stage.forget()
 
 
+@pytest.mark.proves("S-52")
 def test_an_early_refresh_starts_no_clock(stage: Stage) -> None:
     stage.play("alice INVITE Expire=300", "service 180", "alice UPDATE Expire=20", "wait 50")
     stage.said("alice > INVITE", "service INVITE", "alice < 180 INVITE", "alice > UPDATE", "alice < 200 UPDATE")
@@ -256,6 +276,7 @@ def test_an_early_refresh_starts_no_clock(stage: Stage) -> None:
     stage.forget()
 
 
+@pytest.mark.proves("S-60")
 def test_ten_thousand_intervals_leave_nothing_behind(stage: Stage) -> None:
     received(stage)
     for expire in range(10, 10_010):

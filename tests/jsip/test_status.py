@@ -8,6 +8,7 @@ from gortc.jsip.status import PHRASES, phrase
 from gortc.jsip.transaction import classify
 
 
+@pytest.mark.proves("M-4")
 @pytest.mark.parametrize(
     ("code", "text"),
     [
@@ -23,15 +24,18 @@ def test_a_known_code_has_its_sip_reason_phrase(code: int, text: str) -> None:
     assert phrase(code) == text
 
 
+@pytest.mark.proves("M-4")
 @pytest.mark.parametrize("code", [199, 299, 399, 499, 599, 699])
 def test_an_unknown_code_has_a_phrase_for_its_class(code: int) -> None:
     assert phrase(code)
 
 
+@pytest.mark.proves("M-4")
 def test_classes_have_phrases_of_their_own() -> None:
     assert len({phrase(code) for code in (198, 299, 399, 499, 599, 699)}) == 6
 
 
+@pytest.mark.proves("M-4")
 def test_every_code_has_a_phrase_of_one_line() -> None:
     assert all(phrase(code).strip() == phrase(code) != "" and "\n" not in phrase(code) for code in range(100, 700))
     assert all(100 <= code < 700 for code in PHRASES)

@@ -113,6 +113,7 @@ DROPPED = {
 }
 
 
+@pytest.mark.proves("M-3", "M-5", "M-6", "M-7", "M-21", "M-27", "M-28", "M-29")
 @pytest.mark.parametrize("data", DROPPED.values(), ids=DROPPED)
 def test_dropped_counted_and_a_strike(stage: Stage, data: bytes) -> None:
     alice = stage.person("alice")
@@ -152,6 +153,7 @@ ANSWERED = {
 }
 
 
+@pytest.mark.proves("M-1", "M-2", "M-8", "M-9", "M-10", "M-11", "M-21", "M-23", "M-24", "M-26")
 @pytest.mark.parametrize(("data", "reason"), ANSWERED.values(), ids=ANSWERED)
 def test_answered_400_with_what_is_wrong(data: bytes, reason: str) -> None:
     answer = reply(data)
@@ -163,6 +165,7 @@ def test_answered_400_with_what_is_wrong(data: bytes, reason: str) -> None:
     assert reason in answer["Reason"]
 
 
+@pytest.mark.proves("M-1", "M-25")
 @pytest.mark.parametrize("kind", ["PUBLISH", "REFER", "invite", "", "TERM", "START", "X" * 10_000])
 def test_an_unknown_type_gets_405_with_allow(kind: str) -> None:
     answer = reply(but(Type=kind))
@@ -194,6 +197,7 @@ ACCEPTED = {
 }
 
 
+@pytest.mark.proves("M-2", "M-7", "M-10", "M-11", "M-12", "M-13", "M-20", "M-22", "M-23")
 @pytest.mark.parametrize("data", ACCEPTED.values(), ids=ACCEPTED)
 def test_accepted(data: bytes) -> None:
     answer = reply(data)
@@ -201,10 +205,12 @@ def test_accepted(data: bytes) -> None:
     assert answer["Code"] == 486  # the service has had it
 
 
+@pytest.mark.proves("M-22")
 def test_the_last_of_duplicate_keys_may_be_the_bad_one() -> None:
     assert reply(but()[:-1] + b', "CSeq": 0}') is None
 
 
+@pytest.mark.proves("M-20")
 def test_numbers_that_arrive_as_1_0_are_integers() -> None:
     message = read({**GOOD, "CSeq": 1.0, "Expire": 300.0, "Max-Forwards": 69.0})
     assert isinstance(message, Request)
@@ -219,6 +225,7 @@ def test_numbers_that_arrive_as_1_0_are_integers() -> None:
     assert type(answer.headers["Code"]) is int
 
 
+@pytest.mark.proves("M-3")
 @pytest.mark.parametrize("code", [100, 699])
 def test_the_first_and_the_last_code(code: int) -> None:
     answer = read({**RESPONSE, "Code": code})
@@ -226,6 +233,7 @@ def test_the_first_and_the_last_code(code: int) -> None:
     assert answer.code == code
 
 
+@pytest.mark.proves("M-12", "M-13")
 def test_headers_that_nobody_knows_are_carried_through_unchanged(stage: Stage) -> None:
     alice = stage.person("alice")
     carried = {"P-Asserted-Identity": "a", "Content-Type": "sdp", "X-Any": [1.5, {"b": None}], "Reason": "r"}
@@ -237,6 +245,7 @@ def test_headers_that_nobody_knows_are_carried_through_unchanged(stage: Stage) -
     stage.forget()
 
 
+@pytest.mark.proves("M-29")
 def test_20_bad_ones_in_10_s_close_with_1008(stage: Stage) -> None:
     alice, bob = stage.person("alice"), stage.person("bob")
     for _ in range(19):
@@ -251,6 +260,7 @@ def test_20_bad_ones_in_10_s_close_with_1008(stage: Stage) -> None:
     stage.said("alice < 400 ?")
 
 
+@pytest.mark.proves("M-29")
 def test_not_in_more_than_10_s(stage: Stage) -> None:
     alice = stage.person("alice")
     for _ in range(100):
@@ -260,6 +270,7 @@ def test_not_in_more_than_10_s(stage: Stage) -> None:
     stage.node.journal.counts.clear()
 
 
+@pytest.mark.proves("M-31")
 def test_a_dialogue_survives_bad_messages_of_its_peer(stage: Stage) -> None:
     stage.play("alice INVITE", "service 180")
     for data in (b"x", but(Type=1), but(Type="NONE")):
@@ -312,12 +323,14 @@ names = st.sampled_from([*GOOD, "Code", "RelatedID", "Router", "Expire", "Max-Fo
 near_misses = st.dictionaries(names, json_values | st.sampled_from(["INVITE", "ACK", "RESPONSE", "a@b", 1]))
 
 
+@pytest.mark.proves("M-31")
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
 def test_no_bytes_raise(data: bytes) -> None:
     feed(data)
 
 
+@pytest.mark.proves("M-31")
 @settings(max_examples=300, deadline=None)
 @given(near_misses, st.booleans())
 def test_nothing_like_a_message_raises(headers: dict[str, Any], good: bool) -> None:
@@ -335,6 +348,7 @@ def feed(data: bytes) -> None:
         stage.forget()
 
 
+@pytest.mark.proves("M-13")
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.text(max_size=10).filter(lambda name: name not in GOOD), json_values))
 def test_what_is_read_is_written_the_same(headers: dict[str, Any]) -> None:
@@ -346,6 +360,7 @@ def test_what_is_read_is_written_the_same(headers: dict[str, Any]) -> None:
     assert orjson.loads(orjson.dumps(message.headers)) == orjson.loads(data)
 
 
+@pytest.mark.proves("M-23")
 @settings(max_examples=300, deadline=None)
 @given(json_values)
 def test_depth(value: Any) -> None:

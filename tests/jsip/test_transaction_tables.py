@@ -71,6 +71,7 @@ MACHINES: list[tuple[type[Transaction], Cells]] = [
 ]
 
 
+@pytest.mark.proves("T-21")
 @pytest.mark.parametrize(("machine", "cells"), MACHINES)
 def test_the_table_has_these_cells_and_no_other(machine: type[Transaction], cells: Cells) -> None:
     table = {state: {event: cell[0] for event, cell in row.items()} for state, row in machine.TABLE.items()}
@@ -202,6 +203,7 @@ PLAYS = [
 ]
 
 
+@pytest.mark.proves("T-21")
 @pytest.mark.parametrize(("machine", "key", "way", "play", "cells", "state", "event"), PLAYS)
 def test_each_event_in_each_state(
     stage: Stage,
@@ -246,6 +248,7 @@ def test_every_cell_is_played(cells: Cells, play: Play) -> None:
     assert {(state, event) for state, row in cells.items() for event in row} <= set(play)
 
 
+@pytest.mark.proves("T-21")
 def test_a_done_machine_drops_whatever_comes(stage: Stage) -> None:
     stage.play("alice INVITE", "service 200", "alice INFO")
     done = list(stage.session.transactions.values())

@@ -44,6 +44,7 @@ READ: dict[str, Parts] = {
 }
 
 
+@pytest.mark.proves("M-17", "M-19")
 @pytest.mark.parametrize(("text", "parts"), READ.items())
 def test_read_and_printed_back_as_it_was_read(text: str, parts: Parts) -> None:
     uri = parse(text)
@@ -59,6 +60,7 @@ BAD = [
 ]  # fmt: skip
 
 
+@pytest.mark.proves("M-17")
 @pytest.mark.parametrize("text", BAD)
 def test_bad(text: str) -> None:
     with pytest.raises(BadURI) as bad:
@@ -72,6 +74,7 @@ def test_the_reason_is_short_however_long_the_text() -> None:
     assert len(str(bad.value)) < 120
 
 
+@pytest.mark.proves("C-10")
 def test_a_channel_is_named_by_the_address_and_its_prefix() -> None:
     uri = parse("sip:Alice@GORTC.com:5060;type=x")
     assert (uri.address, uri.name) == ("Alice@gortc.com", "sip:Alice@gortc.com")
@@ -84,6 +87,7 @@ def test_uris_are_equal_as_their_texts_are() -> None:
     assert len({parse("h"), parse("h"), parse("h;a")}) == 2
 
 
+@pytest.mark.proves("M-19")
 @given(st.text(max_size=40))
 def test_whatever_is_read_prints_back(text: str) -> None:
     with contextlib.suppress(BadURI):
@@ -93,6 +97,7 @@ def test_whatever_is_read_prints_back(text: str) -> None:
 token = st.from_regex(r"[A-Za-z0-9_.!~-]{1,8}", fullmatch=True)
 
 
+@pytest.mark.proves("M-17")
 @given(
     st.none() | token, token, st.none() | st.integers(0, 65535), st.dictionaries(token, st.none() | token, max_size=4)
 )

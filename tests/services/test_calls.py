@@ -22,6 +22,7 @@ async def busy(call: Call) -> None:
     call.caller.reject(486)
 
 
+@pytest.mark.proves("D-15", "D-17")
 def test_service_that_does_nothing() -> None:
     @service("nothing")
     async def nothing(call: Call) -> None:
@@ -36,6 +37,7 @@ def test_service_that_does_nothing() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("D-15", "D-17")
 def test_legs_that_live_are_ended_with_the_coroutine() -> None:
     @service("leave")
     async def leave(call: Call) -> None:
@@ -63,6 +65,7 @@ def test_legs_that_live_are_ended_with_the_coroutine() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("D-13", "D-14")
 @pytest.mark.parametrize("when", ["at once", "later"])
 def test_service_that_raises(when: str, tracebacks: list[Failure]) -> None:
     @service("bad")
@@ -111,6 +114,7 @@ def test_uncaught_leg_failed_is_the_callers_answer() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("D-15", "D-17")
 @pytest.mark.parametrize("when", ["at once", "later", "in a call"])
 def test_finish(when: str) -> None:
     after: list[str] = []

@@ -105,6 +105,7 @@ def test_refusal_of_the_callee_carries_its_headers() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("C-31")
 def test_offline() -> None:
     lab, alice, _ = pair()
     call = alice.call("carol")
@@ -113,6 +114,7 @@ def test_offline() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("C-32")
 def test_unknown_domain() -> None:
     lab, alice, _ = pair()
     call = alice.call("carol@example.com")
@@ -166,6 +168,7 @@ def test_early_bye_of_the_callee() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("C-27", "D-12")
 def test_router_beyond_this_node_is_followed() -> None:
     lab, alice, bob = pair()
     call = alice.call("carol", "an offer", Router="gortc.local;type=default, bob@gortc.local, x.example.com")
@@ -186,6 +189,7 @@ def test_bad_router_beyond_this_node_is_the_callers_fault() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("M-11")
 def test_max_forwards_counts_down() -> None:
     lab, alice, bob = pair()
     call = alice.call("bob", Max_Forwards=7)

@@ -161,6 +161,7 @@ def test_it_is_never_entered_while_it_runs() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("D-15")
 def test_it_lives_as_long_as_its_deferred() -> None:
     waiting: Deferred[Any] = Deferred()
 
@@ -178,6 +179,7 @@ def test_it_lives_as_long_as_its_deferred() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("D-13", "D-14")
 @pytest.mark.parametrize("how", ["raise", "at once", "later"])
 def test_it_fails(how: str, tracebacks: list[Failure]) -> None:
     waiting: Deferred[Any] = Deferred()
@@ -202,6 +204,7 @@ def test_it_fails(how: str, tracebacks: list[Failure]) -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("D-15", "D-17")
 def test_finish() -> None:
     def entry(self: Instance, message: Any) -> None:
         if message.method == "INVITE":
@@ -218,6 +221,7 @@ def test_finish() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("D-18")
 def test_stop_of_the_node() -> None:
     lab, _ = at_work(lambda self, message: None)
     call = lab.user("alice").call("x")
@@ -228,6 +232,7 @@ def test_stop_of_the_node() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("S-36")
 def test_requests_that_may_not_be_sent_come_back() -> None:
     def entry(self: Instance, message: Any) -> None:
         if message.method == "INVITE" and not message.code:
@@ -273,6 +278,7 @@ def test_what_is_no_json_raises_and_nothing_is_sent() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("D-8")
 def test_relids() -> None:
     def entry(self: Instance, message: Any) -> None:
         task = self.task
@@ -311,6 +317,7 @@ def test_start() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("D-15")
 def test_a_started_instance_without_legs_ends() -> None:
     lab, logic = at_work(lambda self, message: None)
     lab.start("logic")
@@ -336,6 +343,7 @@ def test_what_a_task_says_of_itself() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("D-17")
 def test_messages_for_an_instance_that_has_ended_go_to_nobody() -> None:
     def entry(self: Instance, message: Any) -> None:
         if message.method == "INVITE":
@@ -370,6 +378,7 @@ def test_service_that_fails_as_it_is_unloaded(tracebacks: list[Failure]) -> None
     lab.check_empty()
 
 
+@pytest.mark.proves("D-13")
 def test_services_that_cant_be_made(tracebacks: list[Failure]) -> None:
     class Broken(Logic):
         def create(self, task: Task) -> Instance:
@@ -384,6 +393,7 @@ def test_services_that_cant_be_made(tracebacks: list[Failure]) -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("D-13")
 @pytest.mark.parametrize("raises", [False, True])
 def test_entry_that_is_a_coroutine(raises: bool, tracebacks: list[Failure]) -> None:
     waiting: Deferred[Any] = Deferred()

@@ -1,0 +1,36 @@
+"""What the flows of RFCs 3262, 4028 and 5407 found once, in few words."""
+
+from __future__ import annotations
+
+from tests.jsip.kit import Stage
+
+
+def test_a_200_to_a_reinvite_that_crosses_our_bye_is_acknowledged(stage: Stage) -> None:
+    """RFC 5407 section 3.2.3; the service, which has hung up, hears what it hears of any request still open."""
+    stage.play("alice INVITE", "service 200", "alice ACK", "service INVITE", "service BYE")
+    stage.forget()
+    stage.play("alice 200 INVITE", "alice 200 BYE")
+    stage.said(
+        "alice > 200 INVITE", "alice < ACK", "service 487 INVITE (local)", "alice > 200 BYE", "service TERM"
+    )  # fmt: skip
+
+
+def test_a_refused_refresh_ends_the_session_before_the_service_is_told(stage: Stage) -> None:
+    """RFC 5057 section 5.1: a BYE would go to a peer that has just said it doesn't know the dialogue."""
+    stage.probe.reactions["BYE (local)"] = lambda task, _: task.finish()
+    stage.play("service INVITE", "bob 200", "service ACK", "wait 200")
+    stage.forget()
+    stage.play("bob 481 UPDATE")
+    stage.said("bob > 481 UPDATE", "service BYE (local)")
+
+
+def test_a_first_request_to_what_is_no_uri_is_garbage(stage: Stage) -> None:
+    """It counts as any bad request does, and who keeps sending such is closed."""
+    alice = stage.person("alice")
+    request = {"Type": "OPTIONS", "Request-URI": "a b", "From": "a", "To": "b", "DialogueID": "d"}
+    for number in range(1, 21):
+        alice.send({**request, "CSeq": number})
+        alice.expect(400)
+    assert alice.closed == 1008
+    stage.counted(*["bad request"] * 20, "closed for garbage")
+    stage.forget()
