@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: run demo test check bench format clean
+.PHONY: run demo test check docs bench format clean
 
 run: $(VENV)/run
 	exec $(BIN)/twistd -n --pidfile= gortc $(ARGS)
@@ -22,6 +22,9 @@ check: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/dev
+	$(BIN)/python -m docs.generate
 
 bench: $(VENV)/run
 	$(BIN)/python bench/run.py $(ARGS)

@@ -21,14 +21,15 @@ import orjson
 from twisted.internet.task import Clock
 
 from gortc.client.dialogue import Dialogue, matches, opening
-from gortc.client.ladder import Ladder
-from gortc.client.player import SERVER, Outcome, Player
+from gortc.client.ladder import SERVER, Ladder
+from gortc.client.player import Outcome, Player
 from gortc.client.scenario import Scenario
 from gortc.client.venue import Arrived
 from gortc.jsip.message import Headers
+from gortc.jsip.timers import Times
 from gortc.node import Node
 from gortc.service.interfaces import IServiceLogic
-from gortc.settings import Settings
+from gortc.settings import Settings, SettingsError
 from gortc.transport.channels import channel_name
 
 
@@ -80,10 +81,15 @@ class Lab:
 
     def run(self, scenario: Scenario) -> Outcome:
         """Play a scenario in virtual time; a wrong step is an AssertionError, with the ladder so far."""
-        player = Player(scenario, LabVenue(self), self.settings.realm)
+        outcome = self.perform(scenario)
+        assert outcome.wrong is None, f"{scenario.title}: {outcome.wrong}\n{outcome.ladder.draw()}"
+        return outcome
+
+    def perform(self, scenario: Scenario, **how: Any) -> Outcome:
+        """The same, whatever comes of it; `how` is given to the `Player`."""
+        player = Player(scenario, LabVenue(self), self.settings.realm, **how)
         self.ladder = player.outcome.ladder
         outcome: Outcome = _at_once(player.play())
-        assert outcome.wrong is None, f"{scenario.title}: {outcome.wrong}\n{outcome.ladder.draw()}"
         return outcome
 
     def check_empty(self) -> None:
@@ -97,6 +103,20 @@ class Lab:
         dispatch = self.node.dispatch
         assert not dispatch.minted, dispatch.minted
         assert not dispatch.chosen, dispatch.chosen
+
+
+def lab_for(scenario: Scenario, services: Mapping[str, IServiceLogic]) -> Lab:
+    """A lab with these services, and with the configuration and the settings that a scenario asks for.
+
+    Raises SettingsError and ServiceError where it asks for what can't be.
+    """
+    settings = dict(scenario.settings)
+    try:
+        if "times" in settings:
+            settings["times"] = Times(**settings["times"])
+        return Lab(*services.values(), config=scenario.services, **settings)
+    except TypeError as unknown:
+        raise SettingsError(f"{scenario.title}: settings: {unknown}") from None
 
 
 class User:

@@ -37,6 +37,7 @@ def refused(stage: Stage, router: str, code: int) -> str:
 # 1. (channel, DialogueID) is in the session table: its instance.
 
 
+@pytest.mark.proves("D-1")
 def test_step_1_a_message_of_a_session_goes_to_its_instance() -> None:
     with Stage("default", "other") as stage:
         call = ring(stage, "alice", "h;type=other", service="other")
@@ -48,12 +49,14 @@ def test_step_1_a_message_of_a_session_goes_to_its_instance() -> None:
 # 2. It is not, and the message may not start a session.
 
 
+@pytest.mark.proves("D-2")
 @pytest.mark.parametrize("method", ["BYE", "CANCEL", "INFO", "UPDATE", "PRACK", "NOTIFY"])
 def test_step_2_a_message_that_may_not_start_a_session(stage: Stage, method: str) -> None:
     stage.play(f"alice {method} Router=h;type=service")
     stage.said(f"alice > {method}", f"alice < 481 {method}")
 
 
+@pytest.mark.proves("D-2")
 @pytest.mark.parametrize("method", ["INVITE", "REGISTER", "OPTIONS", "MESSAGE", "SUBSCRIBE"])
 def test_step_2_those_that_may(stage: Stage, method: str) -> None:
     stage.play(f"alice {method} Router=h;type=service", "service 486", "wait 5")
@@ -63,11 +66,13 @@ def test_step_2_those_that_may(stage: Stage, method: str) -> None:
 # 3. First Router URI, unreadable: 400.
 
 
+@pytest.mark.proves("D-3")
 @pytest.mark.parametrize("router", ["", " ", ",h;type=service", "a b", ";type=service", "h;type=service;;", "a@b@c,h"])
 def test_step_3_an_unreadable_router(stage: Stage, router: str) -> None:
     assert "Router" in refused(stage, router, 400)
 
 
+@pytest.mark.proves("D-3")
 def test_step_3_only_the_first_one_is_read(stage: Stage) -> None:
     leave(stage, ring(stage, "alice", "h;type=service, a b, ;;", service="service"))
 
@@ -75,18 +80,21 @@ def test_step_3_only_the_first_one_is_read(stage: Stage) -> None:
 # 4. `;type=NAME`, else `default`.
 
 
+@pytest.mark.proves("D-4")
 def test_step_4_type_names_the_service() -> None:
     with Stage("default", "one", "two") as stage:
         leave(stage, ring(stage, "alice", "h;type=one", service="one"))
         leave(stage, ring(stage, "alice", "sip:any@h:80;x=1;type=two;y", service="two"))
 
 
+@pytest.mark.proves("D-5")
 @pytest.mark.parametrize("router", [None, "h", "h;other=one", "h;type", "h;type="])
 def test_step_4_no_router_or_no_type_is_default(router: str | None) -> None:
     with Stage("default", "one") as stage:
         leave(stage, ring(stage, "alice", router, service="default"))
 
 
+@pytest.mark.proves("D-6")
 @pytest.mark.parametrize(
     ("router", "uri", "service"),
     [
@@ -106,6 +114,7 @@ def test_step_4_by_host_where_the_setting_is_on(router: str | None, uri: str, se
         leave(stage, ring(stage, "alice", router, uri, service))
 
 
+@pytest.mark.proves("D-6")
 def test_step_4_not_by_host_by_default() -> None:
     with Stage("default", "one") as stage:
         leave(stage, ring(stage, "alice", "one.gortc.com", "400@one.gortc.com", "default"))
@@ -114,17 +123,20 @@ def test_step_4_not_by_host_by_default() -> None:
 # 5. No such service loaded: 404.
 
 
+@pytest.mark.proves("D-7")
 def test_step_5_no_such_service(stage: Stage) -> None:
     assert "'nobody'" in refused(stage, "h;type=nobody", 404)
     assert len(refused(stage, f"h;type={'x' * 1000}", 404)) < 200
     refused(stage, f"h;type={'x' * 5000}", 400)  # a URI that is too long
 
 
+@pytest.mark.proves("D-7")
 def test_step_5_no_default() -> None:
     with Stage("one", "two") as stage:
         refused(stage, "h", 404)
 
 
+@pytest.mark.proves("D-7")
 def test_step_5_a_message_is_refused_as_well(stage: Stage) -> None:
     stage.play("alice MESSAGE Router=h;type=nobody")
     stage.said("alice > MESSAGE", "alice < 404 MESSAGE")
@@ -133,6 +145,7 @@ def test_step_5_a_message_is_refused_as_well(stage: Stage) -> None:
 # 6. `;relid=KEY`.
 
 
+@pytest.mark.proves("D-8", "D-9", "D-16")
 def test_step_6_sessions_with_one_relid_meet_in_one_instance(stage: Stage) -> None:
     one = ring(stage, "alice", "h;type=service;relid=room", service="service")
     other = ring(stage, "bob", "h;type=service;relid=room", service="service")
@@ -147,12 +160,14 @@ def test_step_6_sessions_with_one_relid_meet_in_one_instance(stage: Stage) -> No
     assert len(stage.probe.tasks) == 2
 
 
+@pytest.mark.proves("D-9")
 def test_step_6_another_relid_is_another_instance(stage: Stage) -> None:
     talks = [ring(stage, who, f"h;type=service;relid={who}", service="service") for who in ("alice", "bob")]
     assert len(stage.probe.tasks) == 2
     leave(stage, *talks)
 
 
+@pytest.mark.proves("D-9")
 def test_step_6_the_same_key_in_two_services_never_meets() -> None:
     with Stage("one", "two") as stage:
         talks = [
@@ -164,6 +179,7 @@ def test_step_6_the_same_key_in_two_services_never_meets() -> None:
         leave(stage, *talks)
 
 
+@pytest.mark.proves("D-8")
 def test_step_6_a_relid_without_type_is_the_default_services() -> None:
     with Stage("default", "one") as stage:
         talks = [
@@ -182,6 +198,7 @@ def test_step_6_a_relid_without_a_key_relates_nothing(stage: Stage, relid: str) 
     leave(stage, *talks)
 
 
+@pytest.mark.proves("D-10", "D-11")
 def test_step_6_a_minted_relid_is_valid_whatever_the_type() -> None:
     with Stage("one", "two") as stage:
         talks = [ring(stage, "alice", "h;type=one", service="one")]
@@ -197,10 +214,12 @@ def test_step_6_a_minted_relid_is_valid_whatever_the_type() -> None:
             assert "gone" in refused(stage, router, 404)
 
 
+@pytest.mark.proves("D-9")
 def test_step_6_a_minted_relid_of_another_node_is_a_key_as_any(stage: Stage) -> None:
     leave(stage, ring(stage, "alice", "h;relid=rel_other.example_1;type=service", service="service"))
 
 
+@pytest.mark.proves("D-8", "D-16")
 def test_step_6_a_chosen_relid() -> None:
     with Stage("one", "two") as stage:
         talks = [ring(stage, "alice", "h;type=one", service="one")]
@@ -219,6 +238,7 @@ def test_step_6_a_chosen_relid() -> None:
 # 7. The first Router entry is taken off.
 
 
+@pytest.mark.proves("D-12")
 @pytest.mark.parametrize(
     ("router", "rest"),
     [
@@ -253,12 +273,14 @@ def test_an_instance_without_an_incoming_session(stage: Stage) -> None:
     stage.said("bob < INVITE", "bob > 486 INVITE", "bob < ACK", "service 486 INVITE", "service TERM")
 
 
+@pytest.mark.proves("D-15")
 def test_an_instance_that_does_nothing_ends_at_once(stage: Stage) -> None:
     stage.start("service", colour="red")
     assert stage.probe.messages[0].get("colour") == "red"
     assert stage.node.census()["tasks"] == 0
 
 
+@pytest.mark.proves("D-16")
 def test_its_rows_go_at_once(stage: Stage) -> None:
     call = ring(stage, "alice", "h;type=service;relid=room", service="service")
     stage.task.relid()

@@ -13,7 +13,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gortc.client.scenario import Disconnect, Expect, Kind, Party, Pause, Scenario, ScenarioError, Send, Step
+from gortc.client.scenario import (
+    RESPONSE,
+    Disconnect,
+    Expect,
+    Kind,
+    Party,
+    Pause,
+    Scenario,
+    ScenarioError,
+    Send,
+    Step,
+)
 
 USER = "user"
 """The one party's name."""
@@ -29,7 +40,8 @@ def is_older(document: list[Any]) -> bool:
 
 
 def scenario(items: list[Any], name: str) -> Scenario:
-    """The scenario that a script means; its user is who the first message sent is from. Raises ScenarioError."""
+    """The scenario that a script means. Its user is the caller, where the first message sent is a request, else the
+    callee. Raises ScenarioError."""
     steps: list[Step] = []
     user: str | None = None
     for number, item in enumerate(items, 1):
@@ -48,8 +60,9 @@ def scenario(items: list[Any], name: str) -> Scenario:
         seconds = _seconds(item["timeout"], where) if "timeout" in item else None
         literal = {header: {"$value": part} for header, part in value.items()}
         if item["type"] == "send":
-            if user is None and isinstance(value.get("From"), str):
-                user = value["From"]
+            side = value.get("To" if value.get("Type") == RESPONSE else "From")
+            if user is None and isinstance(side, str):
+                user = side
             if seconds:
                 steps.append(Pause(where, seconds))
             filled = {header: _reference(variable, where) for header, variable in names.items()}

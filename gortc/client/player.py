@@ -6,14 +6,14 @@ mistake of the server's stack is shared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
 import orjson
 from attrs import define, frozen
 
-from gortc.client.ladder import Ladder
+from gortc.client.ladder import SERVER, Ladder
 from gortc.client.match import BadPattern, Variables, differences, fill
 from gortc.client.scenario import (
     ALL,
@@ -36,8 +36,7 @@ from gortc.jsip.message import Headers
 from gortc.jsip.methods import ACK, CANCEL, INVITE
 from gortc.jsip.status import phrase
 
-SERVER = "gortc"
-"""The server's column in a ladder."""
+Watch = Callable[[float, str, str, Any], None]
 
 
 @frozen
@@ -104,7 +103,7 @@ class Talk:
             "DialogueID": first.get("DialogueID"),
             "CSeq": self.cseq + 1,
         }
-        if method in (ACK, CANCEL):
+        if method in (ACK, CANCEL) and self.invite_cseq:
             made["RelatedID"] = self.invite_cseq
         return made
 
@@ -141,7 +140,11 @@ class Seat:
 
 
 class Player:
-    """One playing of one scenario at a `venue`. `users` may name parties' users; else they are `NAME@REALM`."""
+    """One playing of one scenario at a `venue`.
+
+    `users` may name parties' users; else they are `NAME@REALM`. `watch(time, source, target, message)` is called with
+    each message, sent or received. Raises BadPattern where a variable's own value can't be filled in.
+    """
 
     def __init__(
         self,
@@ -150,6 +153,7 @@ class Player:
         realm: str,
         users: Mapping[str, str] | None = None,
         variables: Mapping[str, Any] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.venue = venue
         self.realm = realm
@@ -157,6 +161,8 @@ class Player:
         self.seats: dict[str, Seat] = {}
         self.variables: Variables = {"realm": realm, "play": uuid4().hex, **(variables or {})}
         self._first: tuple[Any, Any, float] | None = None
+        self._watch = watch
+        self._entered = False
         for party in scenario.parties:
             user = (users or {}).get(party.name) or self._user(party)
             self.seats[party.name] = Seat(party.name, user)
@@ -164,14 +170,26 @@ class Player:
         for name, value in scenario.variables.items():
             self.variables.setdefault(name, fill(value, self.variables))
 
+    async def connect(self) -> None:
+        """Connect the parties, once; `play` does it where nobody has. Where it fails, that is the outcome."""
+        if self._entered:
+            return
+        self._entered = True
+        try:
+            for party in self.outcome.scenario.parties:
+                if party.connected:
+                    await self._connect(Connect("", party.name))
+        except Wrong as wrong:
+            self.outcome.wrong = wrong
+
     async def play(self) -> Outcome:
         """Play it to its end or to the first wrong step; then close the connections."""
         scenario, outcome = self.outcome.scenario, self.outcome
         begun = self.venue.now()
         try:
-            for party in scenario.parties:
-                if party.connected:
-                    await self._connect(Connect("", party.name))
+            await self.connect()
+            if outcome.wrong is not None:
+                return outcome
             for step in scenario.steps:
                 await self._take(step)
             if scenario.strict:
@@ -199,7 +217,7 @@ class Player:
         if line is None or line.closed is not None:
             raise Wrong(step.where, f"{step.party} sends {step.kind}", f"{step.party} is not connected")
         if step.text is not None:
-            self._note(seat.name, SERVER, step.text)
+            self._note(seat, step.text, sent=True)
             line.send_text(step.text)
             return
         if step.kind.name is None:
@@ -210,7 +228,7 @@ class Player:
             message = self._request(seat, step)
         if isinstance(message, dict):
             self._remember(seat, message, step.dialogue)
-        self._note(seat.name, SERVER, message)
+        self._note(seat, message, sent=True)
         line.send(message)
 
     async def _expect(self, step: Expect) -> None:
@@ -227,25 +245,30 @@ class Player:
             raise Wrong(step.where, self._described(step), _shown(message), tuple(wrong))
 
     async def _any_order(self, step: AnyOrder) -> None:
-        left = list(step.steps)
-        while left:
-            taken = False
-            for one in left:
-                seat = self.seats[one.party]
-                message = await self._next(seat, one)
-                if message is not None:
-                    wrong, found = self._compare(seat, one, message)
-                    if not wrong:
-                        self._accept(seat, one, message, found)
-                        left.remove(one)
-                        taken = True
-                        break
-            if not taken:
-                left = [one for one in left if not one.optional]
-                if left:
-                    inbox = self.seats[left[0].party].inbox
+        for party in dict.fromkeys(one.party for one in step.steps):
+            seat = self.seats[party]
+            left = [one for one in step.steps if one.party == party]
+            while left:
+                awaited = min(left, key=lambda one: one.optional)
+                message = await self._next(seat, awaited)
+                taken = next((one for one in left if self._took(seat, one)), None)
+                if taken is not None:
+                    left.remove(taken)
+                elif awaited.optional:
+                    break
+                else:
                     wanted = " or ".join(map(self._described, left))
-                    raise Wrong(step.where, wanted, _shown(inbox[0]) if inbox else "nothing")
+                    raise Wrong(step.where, wanted, self._silence(seat, None) if message is None else _shown(message))
+
+    def _took(self, seat: Seat, step: Expect) -> bool:
+        """Take what has come, where it is what the step expects."""
+        for message in seat.inbox:
+            if self._may_mean(seat, step, message):
+                wrong, found = self._compare(seat, step, message)
+                if not wrong:
+                    self._accept(seat, step, message, found)
+                return not wrong
+        return False
 
     async def _nothing(self, step: Nothing) -> None:
         seats = list(self.seats.values()) if step.party == ALL else [self.seats[step.party]]
@@ -268,6 +291,8 @@ class Player:
 
     async def _connect(self, step: Connect) -> None:
         seat = self.seats[step.party]
+        if step.where:
+            self.outcome.ladder.note(self.venue.now(), seat.name, "connects")
         try:
             seat.line = await self.venue.connect(seat.user, lambda message: self._arrived(seat, message))
         except Exception as error:  # whatever TCP, TLS or HTTP say
@@ -277,6 +302,7 @@ class Player:
     async def _disconnect(self, step: Disconnect) -> None:
         line = self.seats[step.party].line
         if line is not None:
+            self.outcome.ladder.note(self.venue.now(), step.party, "disconnects")
             await line.close()
 
     async def _closed(self, step: Closed) -> None:
@@ -290,6 +316,7 @@ class Player:
         closed = seat.line.closed
         if closed is None:
             raise Wrong(step.where, wanted, "it is open")
+        self.outcome.ladder.note(self.venue.now(), seat.name, "closed: {} {}".format(*closed))
         if step.code not in (None, closed[0]):
             raise Wrong(step.where, wanted, "{} {}".format(*closed))
 
@@ -346,7 +373,7 @@ class Player:
             self._first = (dialogue_id, message.get("CSeq"), self.venue.now())
 
     def _arrived(self, seat: Seat, message: Any) -> None:
-        self._note(SERVER, seat.name, message)
+        self._note(seat, message, sent=False)
         seat.inbox.append(message)
         outcome = self.outcome
         if self._first is None or outcome.setup is not None or not isinstance(message, dict):
@@ -433,9 +460,14 @@ class Player:
 
     # words
 
-    def _note(self, source: str, target: str, message: Any) -> None:
-        shown = message if isinstance(message, dict) else {"Type": str(message)[:40]}
-        self.outcome.ladder.add(self.venue.now(), source, target, shown)
+    def _note(self, seat: Seat, message: Any, sent: bool) -> None:
+        now = self.venue.now()
+        shown = message if isinstance(message, dict) else {"Type": str(message)}
+        source, target = (seat.name, SERVER) if sent else (SERVER, seat.name)
+        self.outcome.ladder.add(now, source, target, shown)
+        if self._watch is not None:
+            source, target = (seat.user, SERVER) if sent else (SERVER, seat.user)
+            self._watch(now, source, target, message)
 
     def _described(self, step: Expect) -> str:
         headers = f" {_shown(step.headers)}" if step.headers else ""

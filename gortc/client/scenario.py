@@ -9,22 +9,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import yaml
 from attrs import frozen
 
-from gortc.client.match import BadPattern, check
+from gortc.client.match import NAME, BadPattern, check
 from gortc.jsip.message import Headers
-from gortc.jsip.methods import METHODS
+
+_T = TypeVar("_T")
 
 RESPONSE = "RESPONSE"
 ALL = "all"
 """Every party, where a step names parties."""
 
-_WORDS = re.compile(r"(?P<party>\S+)(?: (?P<kind>\S+))?(?: (?P<of>[A-Z]+))?")
-_CODE = re.compile(r"[1-6][\dx]{2}")
+GIVEN = ("realm", "play")
+"""Variables that every scenario has; no party's name, and no variable of its own."""
+
+_METHOD = "[A-Z][A-Z0-9_-]*"
+_WORDS = re.compile(rf"(\S+)(?: (?:([1-6][0-9x]{{2}})(?: ({_METHOD}))?|({_METHOD})))?")
 
 
 class ScenarioError(ValueError):
@@ -190,100 +194,153 @@ def read(path: str | Path) -> list[Scenario]:
     """The scenarios in a file: YAML or JSON, or the older array of JSON. Raises ScenarioError, OSError."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        return parse(text, path.name, json=path.suffix == ".json")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ScenarioError(f"{path.name}: not UTF-8: {error}") from None
+        raise ScenarioError(f"{path}: not UTF-8: {error}") from None
+    return parse(text, str(path), json=path.suffix == ".json")
 
 
 def parse(text: str, name: str, json: bool = False) -> list[Scenario]:
     """The scenarios in a text; `name` is what errors call it. Raises ScenarioError."""
     from gortc.client import older
 
-    try:
-        documents = [orjson.loads(text)] if json else list(_load(text))
-    except orjson.JSONDecodeError as error:
-        raise ScenarioError(f"{name}:{error.lineno}: not JSON: {error.msg}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        raise ScenarioError(f"{name}{line}: not YAML: {getattr(error, 'problem', error)}") from None
     scenarios: list[Scenario] = []
-    for document in documents:
+    for document in [_json(text, name)] if json else _yaml(text, name):
         if isinstance(document, list) and older.is_older(document):
             scenarios.append(older.scenario(document, name))
             continue
         for item in document if isinstance(document, list) else [document]:
-            scenarios.append(_Reader(name).scenario(item, len(scenarios)))
+            scenarios.append(_Reader(name).scenario(item, len(scenarios) + 1))
     if not scenarios:
         raise ScenarioError(f"{name}: there is no scenario in it")
     return scenarios
 
 
-class _Located(dict[Any, Any]):
+def _json(text: str, name: str) -> Any:
+    try:
+        return _bounded(orjson.loads(text), name)
+    except orjson.JSONDecodeError as error:
+        raise ScenarioError(f"{name}:{error.lineno}: not JSON: {error.msg}") from None
+
+
+def _yaml(text: str, name: str) -> list[Any]:
+    try:
+        return _bounded([_value(node) for node in yaml.compose_all(text, yaml.BaseLoader)], name)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise ScenarioError(f"{name}{line}: not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise ScenarioError(f"{name}: not YAML: {error}".partition("\n")[0]) from None
+    except RecursionError:
+        raise _too_deep(name) from None
+
+
+def _bounded(document: _T, name: str) -> _T:
+    """The document, where it is no deeper than what can be written as JSON: an alias of YAML's may be within itself."""
+    try:
+        orjson.dumps(document)
+    except TypeError:
+        raise _too_deep(name) from None
+    return document
+
+
+def _too_deep(name: str) -> ScenarioError:
+    return ScenarioError(f"{name}: nested too deeply")
+
+
+class _Located(dict[str, Any]):
     """An object of a YAML file that knows its line."""
 
     line = 0
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe types."""
+def _value(node: yaml.Node) -> Any:
+    """What a node of YAML's is in JSON: text, unless JSON would read it as a number, true, false or null."""
+    if not node.tag.startswith("tag:yaml.org,2002:"):
+        raise _not_json(f"{node.tag} has no meaning", node)
+    if isinstance(node, yaml.MappingNode):
+        return _object(node)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item) for item in node.value]
+    text = str(node.value)
+    if node.style is None:  # without quotes
+        if text in ("", "~"):
+            return None
+        if _WORD.fullmatch(text):
+            return orjson.loads(text)
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")  # JSON's escapes of it come in pairs
+    except UnicodeDecodeError:
+        raise _not_json("half a character", node) from None
 
 
-def _located(loader: yaml.SafeLoader, node: yaml.MappingNode) -> Iterator[_Located]:
+def _object(node: yaml.MappingNode) -> _Located:
     made = _Located()
     made.line = node.start_mark.line + 1
-    yield made
-    made.update(loader.construct_mapping(node))
+    for key, value in node.value:
+        name = _value(key)
+        if not isinstance(name, str):
+            raise _not_json(f"a name is text, not {name!r}", key)
+        if name in made:
+            raise _not_json(f"{name!r} is there twice", key)
+        made[name] = _value(value)
+    return made
 
 
-_Loader.add_constructor("tag:yaml.org,2002:map", _located)
+def _not_json(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
-def _load(text: str) -> Iterator[Any]:
-    return yaml.load_all(text, _Loader)
-
+_WORD = re.compile(r"null|true|false|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?")
 
 _TOP = {"title", "source", "proves", "services", "settings", "parties", "variables", "steps", "strict"}
 
 
 class _Reader:
-    """Reads one document; `name` is the file's."""
+    """Reads one scenario; `name` is the file's."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._parties: set[str] = set()
+        self._parties: dict[str, Party] = {}
 
     def scenario(self, item: Any, number: int) -> Scenario:
-        where = self._at(item, f"scenario {number + 1}")
+        where = self._at(item, f"{self.name}: scenario {number}")
         if not isinstance(item, dict) or "steps" not in item:
             raise ScenarioError(f"{where}: a scenario is an object with `steps`")
-        self._only(item, _TOP, where)
-        parties = tuple(self._read_parties(item.get("parties", {}), where))
-        self._parties = {party.name for party in parties}
-        title = item.get("title", self.name)
-        proves = _expected(item.get("proves", []), list, f"{where}: proves")
+        _only(item, _TOP, where)
+        self._read_parties(item.get("parties", []), where)
+        proves = _field(item, "proves", list, where, [])
         return Scenario(
-            title=str(title),
-            parties=parties,
+            title=_field(item, "title", str, where, Path(self.name).name),
+            parties=tuple(self._parties.values()),
             steps=self._steps(item["steps"], where),
-            variables=_expected(item.get("variables", {}), dict, f"{where}: variables"),
-            source=str(item.get("source", "")),
-            proves=tuple(map(str, proves)),
-            services=_expected(item.get("services", {}), dict, f"{where}: services"),
-            settings=_expected(item.get("settings", {}), dict, f"{where}: settings"),
-            strict=_expected(item.get("strict", True), bool, f"{where}: strict"),
+            variables=self._variables(_field(item, "variables", dict, where, {}), where),
+            source=_field(item, "source", str, where, ""),
+            proves=tuple(_expected(rule, str, f"{where}: proves") for rule in proves),
+            services=_field(item, "services", dict, where, {}),
+            settings=_field(item, "settings", dict, where, {}),
+            strict=_field(item, "strict", bool, where, True),
         )
 
-    def _read_parties(self, value: Any, where: str) -> Iterator[Party]:
-        if isinstance(value, list):
-            value = dict.fromkeys(value)
-        for name, details in _expected(value, dict, f"{where}: parties").items():
-            if not re.fullmatch(r"[A-Za-z_]\w*", str(name)) or name == ALL:
+    def _read_parties(self, value: Any, where: str) -> None:
+        pairs = [(name, None) for name in value] if isinstance(value, list) else None
+        for name, details in pairs or _expected(value or {}, dict, f"{where}: parties").items():
+            if not isinstance(name, str) or not re.fullmatch(NAME, name) or name in (ALL, *GIVEN):
                 raise ScenarioError(f"{where}: a party can't be called {name!r}")
-            details = _expected(details or {}, dict, f"{where}: party {name}")
-            self._only(details, {"user", "connected"}, f"{where}: party {name}")
-            yield Party(name, details.get("user"), details.get("connected", True))
+            if name in self._parties:
+                raise ScenarioError(f"{where}: there are two parties called {name!r}")
+            at = f"{where}: party {name}"
+            details = _expected({} if details is None else details, dict, at)
+            _only(details, {"user", "connected"}, at)
+            user, connected = _field(details, "user", str, at), _field(details, "connected", bool, at, True)
+            self._parties[name] = Party(name, user, connected)
+
+    def _variables(self, values: Headers, where: str) -> Headers:
+        for name, value in values.items():
+            self._variable(name, f"{where}: variables")
+            _check(value, f"{where}: {name}", sent=True)
+        return values
 
     def _steps(self, items: Any, where: str) -> tuple[Step, ...]:
         items = _expected(items, list, f"{where}: steps")
@@ -291,67 +348,73 @@ class _Reader:
 
     def _step(self, item: Any, where: str) -> Step:
         where = self._at(item, where)
-        item = _expected(item, dict, where)
+        item = _expected(item, dict, f"{where}: a step")
         verbs = [word for word in _STEPS if word in item]
         if len(verbs) != 1:
             raise ScenarioError(f"{where}: a step says one of {', '.join(_STEPS)}")
         fields, make = _STEPS[verbs[0]]
-        headers = (
-            {name: value for name, value in item.items() if str(name)[:1].isupper()} if "headers" in fields else {}
-        )
-        self._only(item, {verbs[0], *fields, *headers}, where)
-        headers.update(_expected(item.get("headers", {}), dict, f"{where}: headers"))
-        try:
-            check(headers)
-        except BadPattern as error:
-            raise ScenarioError(f"{where}: {error}") from None
-        return make(self, item, headers, where)
+        headers = set(filter(_is_header, item)) if "headers" in fields else set()
+        _only(item, {verbs[0], *fields, *headers}, where)
+        return make(self, item, where)
 
     # one method a step
 
-    def send(self, item: Headers, headers: Headers, where: str) -> Send:
+    def send(self, item: Headers, where: str) -> Send:
         party, kind = self._words(item["send"], where)
-        if [kind.name is not None, "raw" in item, "text" in item].count(True) != 1:
+        whole = [word for word in ("raw", "text") if word in item]
+        if len(whole) != (kind.name is None):
             raise ScenarioError(f"{where}: send says `PARTY METHOD`, `PARTY CODE [METHOD]` or `PARTY` with raw or text")
+        if whole:  # nothing is made, so there is nothing to say of it
+            _only(item, {"send", *whole, *(["dialogue"] if whole == ["raw"] else [])}, where)
         if kind.is_response and "x" in str(kind.name):
             raise ScenarioError(f"{where}: {kind.name} is no code that can be sent")
         if kind.is_response and "to" in item:
             raise ScenarioError(f"{where}: a response opens no dialogue; there is no `to`")
-        to, dialogue = item.get("to"), item.get("dialogue")
-        return Send(where, party, kind, headers, to, dialogue, item.get("raw"), item.get("text"))
+        to, raw, text = _field(item, "to", str, where), item.get("raw"), _field(item, "text", str, where)
+        _check([to, raw], where, sent=True)
+        headers = self._headers(item, where, sent=True)
+        return Send(where, party, kind, headers, to, _field(item, "dialogue", str, where), raw, text)
 
-    def expect(self, item: Headers, headers: Headers, where: str) -> Expect:
+    def expect(self, item: Headers, where: str) -> Expect:
         party, kind = self._words(item["expect"], where)
-        save = _expected(item.get("save", {}), dict, f"{where}: save")
-        optional = _expected(item.get("optional", False), bool, f"{where}: optional")
-        return Expect(where, party, kind, headers, save, self._within(item, where), optional, item.get("dialogue"))
+        headers = self._headers(item, where)
+        save = _field(item, "save", dict, where, {})
+        for variable, path in save.items():
+            self._variable(variable, f"{where}: save")
+            _expected(path, str, f"{where}: save: {variable}")
+        optional, dialogue = _field(item, "optional", bool, where, False), _field(item, "dialogue", str, where)
+        return Expect(where, party, kind, headers, save, _within(item, where), optional, dialogue)
 
-    def any_order(self, item: Headers, headers: Headers, where: str) -> AnyOrder:
+    def any_order(self, item: Headers, where: str) -> AnyOrder:
         steps = self._steps(item["any_order"], where)
-        if not steps or not all(isinstance(step, Expect) for step in steps):
+        expects = tuple(step for step in steps if isinstance(step, Expect))
+        if not steps or len(expects) != len(steps):
             raise ScenarioError(f"{where}: any_order is a list of expect steps")
-        return AnyOrder(where, steps)  # type: ignore[arg-type] # all are Expect
+        return AnyOrder(where, expects)
 
-    def nothing(self, item: Headers, headers: Headers, where: str) -> Nothing:
-        return Nothing(where, self._party(item["nothing"], where, ALL), self._within(item, where))
+    def nothing(self, item: Headers, where: str) -> Nothing:
+        party = item["nothing"]
+        return Nothing(where, ALL if party == ALL else self._party(party, where), _within(item, where))
 
-    def pause(self, item: Headers, headers: Headers, where: str) -> Pause:
+    def pause(self, item: Headers, where: str) -> Pause:
         return Pause(where, _seconds(item["pause"], f"{where}: pause"))
 
-    def repeat(self, item: Headers, headers: Headers, where: str) -> Repeat:
-        times = item["repeat"]
-        if type(times) is not int or times < 0:
+    def repeat(self, item: Headers, where: str) -> Repeat:
+        times = _field(item, "repeat", int, where)
+        if times < 0:
             raise ScenarioError(f"{where}: repeat says how many times, not {times!r}")
+        if "count" in item:
+            self._variable(item["count"], f"{where}: count")
         return Repeat(where, times, self._steps(item.get("steps"), where), item.get("count"))
 
-    def connect(self, item: Headers, headers: Headers, where: str) -> Connect:
+    def connect(self, item: Headers, where: str) -> Connect:
         return Connect(where, self._party(item["connect"], where))
 
-    def disconnect(self, item: Headers, headers: Headers, where: str) -> Disconnect:
+    def disconnect(self, item: Headers, where: str) -> Disconnect:
         return Disconnect(where, self._party(item["disconnect"], where))
 
-    def closed(self, item: Headers, headers: Headers, where: str) -> Closed:
-        return Closed(where, self._party(item["closed"], where), item.get("code"), self._within(item, where))
+    def closed(self, item: Headers, where: str) -> Closed:
+        return Closed(where, self._party(item["closed"], where), _field(item, "code", int, where), _within(item, where))
 
     # their parts
 
@@ -359,34 +422,35 @@ class _Reader:
         match = _WORDS.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             raise ScenarioError(f"{where}: {text!r} is not `PARTY METHOD` or `PARTY CODE [METHOD]`")
-        kind, of = match["kind"], match["of"]
-        if kind is not None and not _CODE.fullmatch(kind) and (of is not None or not kind.isupper()):
-            raise ScenarioError(f"{where}: {kind!r} is neither a method nor a code")
-        if of is not None and of not in METHODS:
-            raise ScenarioError(f"{where}: {of!r} is no method")
-        return self._party(match["party"], where), Kind(kind, of)
+        party, code, answered, method = match.groups()
+        return self._party(party, where), Kind(code or method, answered)
 
-    def _party(self, name: Any, where: str, *others: str) -> str:
-        if name not in self._parties and name not in others:
-            raise ScenarioError(
-                f"{where}: {name!r} is no party; there are {', '.join(sorted(self._parties)) or 'none'}"
-            )
-        return str(name)
+    def _headers(self, item: Headers, where: str, sent: bool = False) -> Headers:
+        headers = {name: value for name, value in item.items() if _is_header(name)}
+        headers.update(_field(item, "headers", dict, where, {}))
+        for name, value in headers.items():
+            if name.startswith("$"):
+                raise ScenarioError(f"{where}: no header is called {name}")
+            _check(value, f"{where}: {name}", sent)
+        return headers
 
-    def _within(self, item: Headers, where: str) -> float | None:
-        return _seconds(item["within"], f"{where}: within") if "within" in item else None
+    def _party(self, name: Any, where: str) -> str:
+        if not isinstance(name, str) or name not in self._parties:
+            there = ", ".join(sorted(self._parties)) or "none"
+            raise ScenarioError(f"{where}: {name!r} is no party; there are {there}")
+        return name
+
+    def _variable(self, name: Any, where: str) -> None:
+        if not isinstance(name, str) or not re.fullmatch(NAME, name):
+            raise ScenarioError(f"{where}: {name!r} is no variable's name")
+        if name in self._parties or name in GIVEN:
+            raise ScenarioError(f"{where}: ${name} has its value already")
 
     def _at(self, item: Any, otherwise: str) -> str:
-        return f"{self.name}:{item.line}" if isinstance(item, _Located) else _named(otherwise, self.name)
-
-    @staticmethod
-    def _only(item: Headers, known: set[str], where: str) -> None:
-        for name in item:
-            if name not in known:
-                raise ScenarioError(f"{where}: {name!r} has no meaning here; known are {', '.join(sorted(known))}")
+        return f"{self.name}:{item.line}" if isinstance(item, _Located) else otherwise
 
 
-_STEPS: dict[str, tuple[set[str], Callable[[_Reader, Headers, Headers, str], Step]]] = {
+_STEPS: dict[str, tuple[set[str], Callable[[_Reader, Headers, str], Step]]] = {
     "send": ({"to", "dialogue", "raw", "text", "headers"}, _Reader.send),
     "expect": ({"save", "within", "optional", "dialogue", "headers"}, _Reader.expect),
     "any_order": (set(), _Reader.any_order),
@@ -397,11 +461,30 @@ _STEPS: dict[str, tuple[set[str], Callable[[_Reader, Headers, Headers, str], Ste
     "disconnect": (set(), _Reader.disconnect),
     "closed": ({"code", "within"}, _Reader.closed),
 }
-"""The step's verb -> what else it may say, and what reads it."""
+"""The step's verb -> what else it may say, and what reads it. What has `headers` also takes those in capitals."""
+
+_KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a whole number"}
 
 
-def _named(where: str, name: str) -> str:
-    return where if where.startswith(name) else f"{name}: {where}"
+def _is_header(name: str) -> bool:
+    return name[:1].isupper()
+
+
+def _only(item: Headers, known: set[str], where: str) -> None:
+    for name in item:
+        if name not in known:
+            raise ScenarioError(f"{where}: {name!r} has no meaning here; known are {', '.join(sorted(known))}")
+
+
+def _check(pattern: Any, where: str, sent: bool = False) -> None:
+    try:
+        check(pattern, sent)
+    except BadPattern as error:
+        raise ScenarioError(f"{where}: {error}") from None
+
+
+def _within(item: Headers, where: str) -> float | None:
+    return _seconds(item["within"], f"{where}: within") if "within" in item else None
 
 
 def _seconds(value: Any, where: str) -> float:
@@ -410,8 +493,11 @@ def _seconds(value: Any, where: str) -> float:
     raise ScenarioError(f"{where} is so many seconds, not {value!r}")
 
 
+def _field(item: Headers, name: str, kind: type, where: str, default: Any = None) -> Any:
+    return _expected(item[name], kind, f"{where}: {name}") if name in item else default
+
+
 def _expected(value: Any, kind: type, where: str) -> Any:
-    if not isinstance(value, kind):
-        names = {dict: "an object", list: "a list", bool: "true or false"}
-        raise ScenarioError(f"{where} must be {names[kind]}, not {value!r}")
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ScenarioError(f"{where} must be {_KINDS[kind]}, not {value!r}")
     return value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, ensureDeferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredSemaphore, ensureDeferred, gatherResults
 
-from gortc.client.venue import Arrived, Net, Wire
+from gortc.client.venue import Arrived, Bell, Net, NetLine
 from gortc.jsip.message import Headers
 
 MARK = "X-Load"
@@ -43,7 +43,7 @@ class Stations:
 
     async def close(self) -> None:
         """Disconnect them all."""
-        await gatherResults([ensureDeferred(station.wire.close()) for station in self.each()])
+        await gatherResults([ensureDeferred(station.line.close()) for station in self.each()])
 
     def each(self) -> list[Station]:
         """All of them."""
@@ -65,7 +65,7 @@ class Stations:
 class Station:
     """One user's connection, and the calls that it has a part in."""
 
-    wire: Wire
+    line: NetLine
 
     def __init__(self, stations: Stations, user: str) -> None:
         self.user = user
@@ -75,7 +75,7 @@ class Station:
 
     async def connect(self, net: Net) -> None:
         """Connect."""
-        self.wire = await net.connect(self.user, self.arrived)
+        self.line = await net.connect(self.user, self.arrived)
 
     def arrived(self, message: Any) -> None:
         """Give a message to the call whose dialogue it is, or that it is marked for; else to who has waited longest."""
@@ -120,19 +120,22 @@ class Extension:
     """One call's share of a station: a line."""
 
     def __init__(self, net: Net, station: Station, mark: str, arrived: Arrived) -> None:
-        self._net = net
         self._station = station
         self._mark = mark
         self._arrived = arrived
         self._dialogues: set[Any] = set()
-        self._waiting: Deferred[bool] | None = None
-        self.closed: tuple[int, str] | None = None
+        self._bell = Bell(net)
         station.marked[mark] = self
 
     @property
     def waits(self) -> bool:
         """Whether the call waits for something here."""
-        return self._waiting is not None
+        return self._bell.awaited
+
+    @property
+    def closed(self) -> tuple[int, str] | None:
+        """The station's."""
+        return self._station.line.closed
 
     def send(self, message: Headers) -> None:
         """Send it, marked where it opens a dialogue."""
@@ -141,37 +144,21 @@ class Extension:
             self._station.dialogues[dialogue_id] = self
             self._dialogues.add(dialogue_id)
             message = {MARK: self._mark, **message}
-        self._station.wire.send(message)
+        self._station.line.send(message)
 
     def send_text(self, text: str) -> None:
         """Send it as it is."""
-        self._station.wire.send_text(text)
+        self._station.line.send_text(text)
 
     def take(self, dialogue_id: Any, message: Headers) -> None:
         """A message of this call has arrived."""
         self._dialogues.add(dialogue_id)
         self._arrived(message)
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(True)
+        self._bell.ring()
 
     async def wait(self, seconds: float | None) -> bool:
         """Wait in real time."""
-        self.closed = self._station.wire.closed
-        if self.closed is not None:
-            return False
-        waiting = self._waiting = Deferred()
-        net = self._net
-        timeout = net.reactor.callLater(net.patience if seconds is None else seconds, waiting.cancel)
-        try:
-            return await waiting
-        except CancelledError:
-            self.closed = self._station.wire.closed
-            return False
-        finally:
-            self._waiting = None
-            if timeout.active():
-                timeout.cancel()
+        return self.closed is None and await self._bell.wait(seconds)
 
     async def settle(self) -> None:
         """Under load nobody asks the server more than the scenario says."""

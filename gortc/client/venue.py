@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from typing import Any, Callable, Protocol
-from urllib.parse import quote
 from uuid import uuid4
 
 import orjson
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 
+from gortc.client import wire
 from gortc.jsip.message import Headers
 
 Arrived = Callable[[Any], None]
@@ -24,9 +21,11 @@ PATIENCE = 10.0
 
 
 class Line(Protocol):
-    """A party's connection. `closed` is the code and the reason once it is."""
+    """A party's connection."""
 
-    closed: tuple[int, str] | None
+    @property
+    def closed(self) -> tuple[int, str] | None:
+        """The code and the reason, once it is closed."""
 
     def send(self, message: Headers) -> None:
         """Send a message."""
@@ -72,22 +71,12 @@ class Net:
         """The reactor's time."""
         return float(self.reactor.seconds())
 
-    async def connect(self, user: str, arrived: Arrived) -> Wire:
+    async def connect(self, user: str, arrived: Arrived) -> NetLine:
         """Connect by WebSocket. Raises ConnectionClosed where the server refuses, or what TCP and TLS raise."""
-        factory = WebSocketClientFactory(f"{self.url}?userid={quote(user)}", reactor=self.reactor)
-        factory.setProtocolOptions(openHandshakeTimeout=self.patience, closeHandshakeTimeout=1)
-        factory.protocol = Wire
-        factory.noisy = False
-        endpoint: Any = HostnameEndpoint(self.reactor, factory.host.encode(), factory.port, timeout=self.patience)
-        if factory.isSecure:
-            from twisted.internet.ssl import optionsForClientTLS  # needs pyOpenSSL, which ws:// does not
-
-            endpoint = wrapClientTLS(optionsForClientTLS(factory.host), endpoint)
-        wire: Wire = await endpoint.connect(factory)
-        wire.arrived = arrived
-        wire.net = self
-        await wire.opened
-        return wire
+        line = NetLine(self, arrived)
+        line.wire = await wire.connect(self.reactor, self.url, user, line.hear, self.patience)
+        line.wire.closed.addCallback(line.hear_closed)
+        return line
 
     async def pause(self, seconds: float) -> None:
         """Wait."""
@@ -95,33 +84,28 @@ class Net:
         await done
 
 
-class Wire(WebSocketClientProtocol):  # type: ignore[misc]
-    """A connection over a socket."""
+class Bell:
+    """Wakes who waits for something to arrive, in real time."""
 
-    net: Net
-    arrived: Arrived
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.opened: Deferred[None] = Deferred()
-        self.closed: tuple[int, str] | None = None
+    def __init__(self, net: Net) -> None:
+        self._net = net
         self._waiting: Deferred[bool] | None = None
-        self._fences: dict[str, Deferred[None]] = {}
 
-    def send(self, message: Headers) -> None:
-        """Write it."""
-        self.sendMessage(orjson.dumps(message))
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits."""
+        return self._waiting is not None
 
-    def send_text(self, text: str) -> None:
-        """Write it."""
-        self.sendMessage(text.encode())
+    def ring(self) -> None:
+        """Something has arrived."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(True)
 
     async def wait(self, seconds: float | None) -> bool:
-        """Wait in real time."""
-        if self.closed is not None:
-            return False
+        """Wait until it rings; False where it does not in `seconds`, or, with None, in the net's patience."""
         waiting = self._waiting = Deferred()
-        net = self.net
+        net = self._net
         timeout = net.reactor.callLater(net.patience if seconds is None else seconds, waiting.cancel)
         try:
             return await waiting
@@ -132,61 +116,76 @@ class Wire(WebSocketClientProtocol):  # type: ignore[misc]
             if timeout.active():
                 timeout.cancel()
 
+
+class NetLine:
+    """A connection over a socket."""
+
+    wire: wire.Wire
+
+    def __init__(self, net: Net, arrived: Arrived) -> None:
+        self.closed: tuple[int, str] | None = None
+        self._net = net
+        self._arrived = arrived
+        self._bell = Bell(net)
+        self._fences: dict[str, Deferred[None]] = {}
+
+    def send(self, message: Headers) -> None:
+        """Write it."""
+        self.wire.send(orjson.dumps(message))
+
+    def send_text(self, text: str) -> None:
+        """Write it."""
+        self.wire.send(text.encode())
+
+    async def wait(self, seconds: float | None) -> bool:
+        """Wait in real time."""
+        return self.closed is None and await self._bell.wait(seconds)
+
     async def settle(self) -> None:
-        """Ask what has one answer, 481, whoever the server is: a BYE in a dialogue that there is not."""
-        if self.closed is not None:
-            return
+        """Ask what has one answer, 481, whoever the server is: a BYE in a dialogue that there is not.
+
+        Raises ConnectionClosed where no answer comes.
+        """
         fence = f"fence-{uuid4().hex}"
-        answered = self._fences[fence] = Deferred()
         nobody = "fence@invalid"
         question = {"Type": "BYE", "Request-URI": nobody, "From": nobody, "To": nobody, "DialogueID": fence, "CSeq": 1}
-        self.send(question)
-        timeout = self.net.reactor.callLater(self.net.patience, answered.cancel)
+        if self.closed is not None or not self.wire.send(orjson.dumps(question)):
+            return
+        answered = self._fences[fence] = Deferred()
+        timeout = self._net.reactor.callLater(self._net.patience, answered.cancel)
         try:
             await answered
         except CancelledError:
-            raise ConnectionClosed(f"the server has not answered a BYE in {self.net.patience:g} s") from None
+            raise ConnectionClosed(f"the server has not answered a BYE in {self._net.patience:g} s") from None
         finally:
             if timeout.active():
                 timeout.cancel()
 
     async def close(self) -> None:
         """Close, and wait until it is."""
-        if self.closed is None:
-            self.sendClose(1000)
-        await self.is_closed
+        self.wire.close()
+        await self.wire.closed
 
-    # Autobahn's
+    # from the wire
 
-    def onOpen(self) -> None:  # noqa: N802
-        self.transport.setTcpNoDelay(True)  # Autobahn means to, but asks for its setting too early
-        self.opened.callback(None)
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
+    def hear(self, data: bytes) -> None:
+        """A frame has arrived."""
         try:
-            message = orjson.loads(payload)
+            message = orjson.loads(data)
         except orjson.JSONDecodeError:
-            message = payload.decode(errors="replace")
+            message = data.decode(errors="replace")
         fence = self._fences.pop(str(message.get("DialogueID")), None) if isinstance(message, dict) else None
         if fence is not None:
             fence.callback(None)
-            return
-        self.arrived(message)
-        self._wake()
+        else:
+            self._arrived(message)
+            self._bell.ring()
 
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803
-        self.closed = (code or 1006, reason or "")
-        self._wake()
-        for fence in self._fences.values():
+    def hear_closed(self, closed: tuple[int, str]) -> tuple[int, str]:
+        """The connection is closed, with this code and reason."""
+        self.closed = closed
+        self._bell.ring()
+        fences, self._fences = self._fences, {}
+        for fence in fences.values():
             fence.callback(None)
-        self._fences.clear()
-
-    def connectionLost(self, reason: Failure) -> None:  # noqa: N802
-        super().connectionLost(reason)
-        if not self.opened.called:
-            self.opened.errback(ConnectionClosed(self.wasNotCleanReason))
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(True)
+        return closed

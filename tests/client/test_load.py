@@ -162,7 +162,7 @@ async def test_messages_without_a_mark_go_to_who_waits(server: Server, tmp_path:
         def arrived(message: Any) -> None:
             plain({name: value for name, value in message.items() if name != "X-Load"})
 
-        station.wire.arrived = arrived
+        station.line._arrived = arrived
         return station
 
     with pytest.MonkeyPatch.context() as patch:

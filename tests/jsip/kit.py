@@ -20,8 +20,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gortc.client.ladder import Ladder
-from gortc.client.player import SERVER
+from gortc.client.ladder import SERVER, Ladder
 from gortc.jsip.message import Headers, Request, Response
 from gortc.jsip.methods import ACK, CANCEL, METHODS, TERM
 from gortc.jsip.session import Session

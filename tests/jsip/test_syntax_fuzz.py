@@ -213,6 +213,7 @@ anything = st.one_of(
 # What should become of a frame, by the page.
 
 TAKEN, DROPPED = "taken", "dropped"
+EXPIRING = ("INVITE", "SUBSCRIBE", "REGISTER", "UPDATE")
 Verdict = frozenset[str | int]
 """What may become of it: it is taken, dropped, or answered with a code. More than one where the page leaves it open."""
 
@@ -236,19 +237,14 @@ def verdict(data: bytes) -> Verdict:
     if kind not in METHODS:
         return frozenset((400, 405) if deep else (405,))
     bad = deep or not isinstance(headers.get("Request-URI"), str) or not isinstance(headers.get("Router", ""), str)
-    unsure = False
-    for name, least in (("Expire", 0), ("Max-Forwards", 0), ("RelatedID", 1)):
-        if name not in headers or is_whole(headers[name], least) or (name == "RelatedID" and kind not in (ACK, CANCEL)):
-            continue
-        if is_whole(headers[name], least, None) or name == "Expire":
-            unsure = True  # no most is named, nor what Expire means where it has no place
-            bad = bad or (name == "Expire" and kind in ("INVITE", "SUBSCRIBE", "REGISTER", "UPDATE")
-                          and not is_whole(headers[name], least, None))  # fmt: skip
-        else:
-            bad = True
-    if bad:
+    limits = {"Expire": 0, "Max-Forwards": 0, **({"RelatedID": 1} if kind in (ACK, CANCEL) else {})}
+    wrong = {name for name in limits if name in headers and not is_whole(headers[name], limits[name])}
+    left_open = {name for name in wrong if is_whole(headers[name], limits[name], None)}  # the page names no most
+    if kind not in EXPIRING:
+        left_open |= wrong & {"Expire"}  # nor what it is where it has no place
+    if bad or wrong - left_open:
         return frozenset(refused)
-    return frozenset({TAKEN, *refused} if unsure else {TAKEN})
+    return frozenset({TAKEN, *refused} if left_open else {TAKEN})
 
 
 def plain_json(data: bytes) -> Any:
@@ -258,9 +254,7 @@ def plain_json(data: bytes) -> Any:
         raise ValueError(constant)
 
     def check(value: Any) -> Any:
-        json.dumps(
-            value, allow_nan=False, ensure_ascii=False
-        ).encode()  # raises for half a surrogate pair, and for 1e400
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()  # no 1e400, no half surrogate pair
         return value
 
     try:

@@ -85,6 +85,7 @@ def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     assert out.getvalue().endswith("bad message: not JSON\n")
 
 
+@pytest.mark.proves("M-28")
 def test_lines_about_what_is_dropped_are_few(events: list[LogEvent]) -> None:
     clock = Clock()
     clock.advance(100)

@@ -27,12 +27,14 @@ NAMES = {
 }
 
 
+@pytest.mark.proves("C-10", "C-11")
 @pytest.mark.parametrize("userid", NAMES)
 def test_names(userid: str) -> None:
     """Percent-decoded once, host in lower case, prefix and user kept."""
     assert channel_name(userid) == NAMES[userid]
 
 
+@pytest.mark.proves("C-11")
 @pytest.mark.parametrize(
     "userid",
     [
@@ -55,6 +57,7 @@ def test_names_refused(userid: str) -> None:
 # the handshake
 
 
+@pytest.mark.proves("C-1", "C-2", "C-3", "C-4")
 @pytest.mark.parametrize(
     ("target", "status"),
     [
@@ -90,6 +93,7 @@ def test_targets(hub: Hub, target: str, status: int) -> None:
         assert list(hub.channels.by_name) == ["a@x"]
 
 
+@pytest.mark.proves("C-7")
 @pytest.mark.parametrize(
     ("origin", "status"),
     [
@@ -108,6 +112,7 @@ def test_origins(origin: str, status: int) -> None:
     assert wire.take_http().startswith(f"HTTP/1.1 {status} ")
 
 
+@pytest.mark.proves("C-8")
 def test_a_page_that_calls_this_address_by_a_name_of_its_own(hub: Hub) -> None:
     """DNS rebinding: Origin and Host agree, and yet the page is a stranger's."""
     wire = hub.connect(None)
@@ -115,6 +120,7 @@ def test_a_page_that_calls_this_address_by_a_name_of_its_own(hub: Hub) -> None:
     assert wire.take_http().startswith("HTTP/1.1 403 ")
 
 
+@pytest.mark.proves("C-9")
 def test_origins_of_the_settings() -> None:
     """So may the origins of the settings, which are compared whole."""
     hub = Hub(origins=("https://app.example",))
@@ -124,6 +130,7 @@ def test_origins_of_the_settings() -> None:
         assert wire.take_http().startswith(f"HTTP/1.1 {status} ")
 
 
+@pytest.mark.proves("C-1", "C-2")
 def test_another_path_of_the_settings() -> None:
     """`path`."""
     hub = Hub(path="/signal")
@@ -141,6 +148,7 @@ def test_a_handshake_in_pieces(hub: Hub, split: int) -> None:
     assert wire.take_http().startswith("HTTP/1.1 101 ")
 
 
+@pytest.mark.proves("C-6")
 def test_a_handshake_too_large(hub: Hub) -> None:
     """Refused with 400 as soon as it is more than 16 KiB, in one read or in many."""
     for split in (0, 1000):
@@ -153,6 +161,7 @@ def test_a_handshake_too_large(hub: Hub) -> None:
     assert wire.take_http().startswith("HTTP/1.1 101 ")
 
 
+@pytest.mark.proves("C-6")
 def test_a_smaller_handshake() -> None:
     """`handshake_max` of the settings."""
     hub = Hub(handshake_max=400)
@@ -162,6 +171,7 @@ def test_a_smaller_handshake() -> None:
         assert wire.take_http().startswith(f"HTTP/1.1 {status} ")
 
 
+@pytest.mark.proves("C-5")
 def test_a_handshake_that_takes_too_long(hub: Hub) -> None:
     """Dropped after 10 s."""
     wire = hub.connect(None)
@@ -175,6 +185,7 @@ def test_a_handshake_that_takes_too_long(hub: Hub) -> None:
     assert not hub.clock.getDelayedCalls()
 
 
+@pytest.mark.proves("C-5")
 def test_a_handshake_in_time(hub: Hub) -> None:
     """Its timer goes; what stays is the ping's."""
     hub.connect()
@@ -197,6 +208,7 @@ def test_a_connection_lost_before_the_handshake(hub: Hub) -> None:
 # one connection a name
 
 
+@pytest.mark.proves("C-22")
 def test_replaced(hub: Hub) -> None:
     """The old connection is closed with 4001; what still comes over it is ignored; its end changes nothing."""
     old, new = hub.connect(), hub.connect()
@@ -213,6 +225,7 @@ def test_replaced(hub: Hub) -> None:
     assert hub.stack.got == [b"yes"]
 
 
+@pytest.mark.proves("C-22")
 def test_a_replaced_connection_that_is_never_closed_by_its_peer(hub: Hub) -> None:
     """It is dropped, and takes nothing with it."""
     old, new = hub.connect(), hub.connect()
@@ -223,6 +236,7 @@ def test_a_replaced_connection_that_is_never_closed_by_its_peer(hub: Hub) -> Non
     assert hub.channels.by_name["alice@x"].connection is new.protocol
 
 
+@pytest.mark.proves("C-10")
 def test_names_are_apart(hub: Hub) -> None:
     """The host without case, the user with it, a prefix is part of the name."""
     for userid in ("alice@x", "Alice@x", "sip:alice@x"):
@@ -232,6 +246,7 @@ def test_names_are_apart(hub: Hub) -> None:
     assert len(hub.channels.by_name) == 3
 
 
+@pytest.mark.proves("M-29")
 def test_garbage(hub: Hub) -> None:
     """20 in 10 s close with 1008; 19, and then 19 more later, do not."""
     wire = hub.connect()
@@ -247,6 +262,7 @@ def test_garbage(hub: Hub) -> None:
     assert hub.journal.counts["closed for garbage"] == 1
 
 
+@pytest.mark.proves("C-30", "C-31", "C-32")
 def test_route(hub: Hub) -> None:
     """A connected channel, by name with and without the prefix; else 480 in our own domains, 404 elsewhere."""
     hub.connect("alice@x")

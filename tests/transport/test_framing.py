@@ -31,6 +31,7 @@ STREAM = b"".join(
 TOLD = [b"one", b"", EURO.encode(), b"x" * 130, b"fragmented", EURO.encode(), b"last"]
 
 
+@pytest.mark.proves("C-12")
 @pytest.mark.parametrize("size", range(1, 12))
 def test_pieces_of_one_size(hub: Hub, size: int) -> None:
     """Byte by byte, in twos, in threes, ..."""
@@ -40,6 +41,7 @@ def test_pieces_of_one_size(hub: Hub, size: int) -> None:
     assert wire.take() == [(PONG, b"ping!")]
 
 
+@pytest.mark.proves("C-12")
 def test_cut_in_two_anywhere(hub: Hub) -> None:
     """Every place to cut the stream."""
     for cut in range(1, len(STREAM)):
@@ -52,6 +54,7 @@ def test_cut_in_two_anywhere(hub: Hub) -> None:
         wire.lose()
 
 
+@pytest.mark.proves("C-12")
 def test_cut_at_random(hub: Hub) -> None:
     """Several cuts at a time."""
     dice = random.Random(6455)
@@ -66,6 +69,7 @@ def test_cut_at_random(hub: Hub) -> None:
         wire.lose()
 
 
+@pytest.mark.proves("C-12")
 def test_frames_that_come_with_the_handshake(hub: Hub) -> None:
     """They are not lost."""
     wire = hub.connect(None)
@@ -76,6 +80,7 @@ def test_frames_that_come_with_the_handshake(hub: Hub) -> None:
     assert hub.stack.got == TOLD * 2
 
 
+@pytest.mark.proves("C-12")
 def test_several_in_one_read_are_one_write(hub: Hub) -> None:
     """What is answered while a read is taken goes out at once, in order."""
     wire = hub.connect()
@@ -86,6 +91,7 @@ def test_several_in_one_read_are_one_write(hub: Hub) -> None:
     assert wire.take() == [(TEXT, b"aa"), (TEXT, b"bb"), (TEXT, b"cc")]
 
 
+@pytest.mark.proves("C-12")
 def test_the_order_of_answers_and_pongs(hub: Hub) -> None:
     """The long way overtakes nothing."""
     wire = hub.connect()
@@ -94,6 +100,7 @@ def test_the_order_of_answers_and_pongs(hub: Hub) -> None:
     assert wire.take() == [(TEXT, b"a"), (PONG, b"p"), (TEXT, b"b"), (TEXT, b"cd")]
 
 
+@pytest.mark.proves("C-15")
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536])
 def test_lengths(hub: Hub, size: int) -> None:
     """Up to the largest that is taken, both ways."""
@@ -148,6 +155,7 @@ VIOLATIONS = {
 }
 
 
+@pytest.mark.proves("C-13", "C-14", "C-15", "C-16")
 @pytest.mark.parametrize("split", [0, 1])
 @pytest.mark.parametrize("case", VIOLATIONS)
 def test_violations(hub: Hub, case: str, split: int) -> None:
@@ -161,6 +169,7 @@ def test_violations(hub: Hub, case: str, split: int) -> None:
     wire.assert_closing(code)
 
 
+@pytest.mark.proves("C-15")
 def test_oversize_is_told_by_the_head(hub: Hub) -> None:
     """Nothing of a frame that is too large is kept."""
     wire = hub.connect()
@@ -168,6 +177,7 @@ def test_oversize_is_told_by_the_head(hub: Hub) -> None:
     wire.assert_closing(1009)
 
 
+@pytest.mark.proves("C-15")
 def test_a_smaller_limit() -> None:
     """`frame_max` of the settings."""
     hub = Hub(frame_max=100)
@@ -246,6 +256,7 @@ def test_a_message_of_the_read_closes_the_connection(hub: Hub) -> None:
 # life
 
 
+@pytest.mark.proves("C-17", "C-18", "X-12", "X-13")
 def test_pings(hub: Hub) -> None:
     """Every 15 s, whatever the peer sends; dead when nothing arrived for 40 s."""
     wire = hub.connect()
@@ -265,6 +276,7 @@ def test_pings(hub: Hub) -> None:
     assert not hub.clock.getDelayedCalls()
 
 
+@pytest.mark.proves("C-18")
 def test_anything_proves_life(hub: Hub) -> None:
     """A pong, one byte of a frame."""
     wire = hub.connect()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.transport.kit import Hub, frame
 
 
@@ -14,6 +16,7 @@ def stalled(hub: Hub) -> Any:
     return transport
 
 
+@pytest.mark.proves("C-19")
 def test_it_is_not_read_from_until_it_reads() -> None:
     hub = Hub()
     transport = stalled(hub)
@@ -22,6 +25,7 @@ def test_it_is_not_read_from_until_it_reads() -> None:
     assert transport.producerState == "producing"
 
 
+@pytest.mark.proves("C-20")
 def test_too_much_waits() -> None:
     """What fits is still written; then the connection is dropped, and its dialogues are offline; nobody else is."""
     hub = Hub(unsent_max=1000)
@@ -39,6 +43,7 @@ def test_too_much_waits() -> None:
     transport.producer = None
 
 
+@pytest.mark.proves("C-20")
 def test_each_stall_counts_anew() -> None:
     hub = Hub(unsent_max=1000)
     transport = stalled(hub)
@@ -50,6 +55,7 @@ def test_each_stall_counts_anew() -> None:
     assert not transport.aborted
 
 
+@pytest.mark.proves("C-20")
 def test_answers_in_one_read_to_a_peer_that_stalls() -> None:
     """The overflow comes in the middle of a read: what follows in it is not taken."""
     hub = Hub(unsent_max=1000)

@@ -109,6 +109,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.proves("C-2", "C-3", "C-4", "C-7", "C-11")
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(server: Node, case: str) -> None:
     """HTTP, a one-line reason, closed."""
@@ -122,6 +123,7 @@ def test_refused(server: Node, case: str) -> None:
     assert len(body) > 5
 
 
+@pytest.mark.proves("C-3")
 @pytest.mark.parametrize("method", ["POST", "PUT", "HEAD", "OPTIONS"])
 def test_other_methods(server: Node, method: str) -> None:
     """A 4xx."""
@@ -138,6 +140,7 @@ def test_garbage_in_place_of_http(server: Node) -> None:
         assert raw.until_closed()[:9] in (b"", b"HTTP/1.1 ")
 
 
+@pytest.mark.proves("C-6")
 def test_a_handshake_too_large(server: Node) -> None:
     """16 KiB are enough for anybody."""
     raw = Raw(server)
@@ -151,6 +154,7 @@ def test_a_handshake_too_large(server: Node) -> None:
     assert answer.startswith(b"HTTP/1.1 4") or answer == b""
 
 
+@pytest.mark.proves("C-5")
 @pytest.mark.parametrize("quick", ["handshake"], indirect=True)
 def test_a_handshake_that_takes_too_long(quick: Wire) -> None:
     """The connection is dropped."""
@@ -159,12 +163,14 @@ def test_a_handshake_that_takes_too_long(quick: Wire) -> None:
     assert raw.until_closed()[:9] in (b"", b"HTTP/1.1 ")
 
 
+@pytest.mark.proves("C-7", "C-8", "C-9")
 @pytest.mark.parametrize("origin", ["http://127.0.0.1", "http://127.0.0.1:3000", "https://app.example.com"])
 def test_a_page_of_our_own_host_may_connect(wire: Wire, origin: str) -> None:
     """And one of an origin of the settings."""
     wire.peer("page", origin=origin).fence()
 
 
+@pytest.mark.proves("C-4")
 def test_refusals_tell_why(server: Node) -> None:
     """The reason is the body of the HTTP answer."""
     with pytest.raises(InvalidStatus) as refused:
@@ -174,6 +180,7 @@ def test_refusals_tell_why(server: Node) -> None:
     assert b"userid" in body
 
 
+@pytest.mark.proves("C-10", "C-30")
 def test_names(wire: Wire) -> None:
     """Percent-decoded once, the host in lower case, the user as it is, the prefix kept."""
     node, alice = wire.node, wire.peer("alice")
@@ -197,6 +204,7 @@ def test_names(wire: Wire) -> None:
 # frames
 
 
+@pytest.mark.proves("C-15")
 def test_ten_megabytes(wire: Wire) -> None:
     """1009, in one frame and in fragments; exactly 64 KiB are fine."""
     alice = wire.peer("alice")
@@ -225,6 +233,7 @@ def test_ten_megabytes(wire: Wire) -> None:
     dave.expect(200)
 
 
+@pytest.mark.proves("C-13")
 def test_binary(wire: Wire) -> None:
     """1003."""
     alice = wire.peer("alice")
@@ -232,6 +241,7 @@ def test_binary(wire: Wire) -> None:
     assert alice.closed()[0] == 1003
 
 
+@pytest.mark.proves("C-14")
 @pytest.mark.parametrize("data", [b'"\xff"', b'"\xc3"', b'"\xed\xa0\x80"', b'"\xf4\x90\x80\x80"', b'"\xc0\xaf"'])
 def test_invalid_utf8(wire: Wire, data: bytes) -> None:
     """1007."""
@@ -240,6 +250,7 @@ def test_invalid_utf8(wire: Wire, data: bytes) -> None:
     assert alice.closed()[0] == 1007
 
 
+@pytest.mark.proves("C-12")
 def test_fragments_and_compression(wire: Wire) -> None:
     """A message in fragments is a message; compression that is offered is not taken."""
     alice = wire.peer("alice")
@@ -251,6 +262,7 @@ def test_fragments_and_compression(wire: Wire) -> None:
     assert alice.socket.ping().wait(PATIENCE)
 
 
+@pytest.mark.proves("M-29")
 def test_garbage(wire: Wire) -> None:
     """20 bad messages in 10 s: 1008. Those before it were answered or dropped, and good ones went on."""
     alice = wire.peer("alice")
@@ -261,6 +273,7 @@ def test_garbage(wire: Wire) -> None:
     assert alice.closed()[0] == 1008
 
 
+@pytest.mark.proves("M-30")
 def test_what_is_not_garbage(wire: Wire) -> None:
     """Well-formed messages to nothing (481, 404, strays) are no garbage."""
     alice = wire.peer("alice")
@@ -286,6 +299,7 @@ def talking(alice: Peer, bob: Peer) -> tuple[Any, Any]:
     return call, leg
 
 
+@pytest.mark.proves("C-22", "C-23")
 def test_a_reconnect_replaces_the_old_connection(wire: Wire) -> None:
     """4001 `replaced`, and a running call goes on over the new one, both ways."""
     alice, bob = wire.peers("alice", "bob")
@@ -301,6 +315,7 @@ def test_a_reconnect_replaces_the_old_connection(wire: Wire) -> None:
     call.reply(200, call.expect("BYE"))
 
 
+@pytest.mark.proves("C-23")
 def test_a_reconnect_while_it_rings(wire: Wire) -> None:
     """The transaction goes on over the new connection."""
     alice, bob = wire.peers("alice", "bob")
@@ -322,6 +337,7 @@ def test_a_reconnect_while_it_rings(wire: Wire) -> None:
     leg.reply(200, leg.expect("BYE"))
 
 
+@pytest.mark.proves("C-22")
 def test_many_reconnects(wire: Wire) -> None:
     """Each one replaces the one before, and only that."""
     peers = [wire.peer("alice")]
@@ -333,6 +349,7 @@ def test_many_reconnects(wire: Wire) -> None:
     peers[-1].fence()
 
 
+@pytest.mark.proves("C-24")
 def test_a_peer_that_closes_and_comes_back(wire: Wire) -> None:
     """Its dialogues wait for it."""
     alice, bob = wire.peers("alice", "bob")
@@ -347,6 +364,7 @@ def test_a_peer_that_closes_and_comes_back(wire: Wire) -> None:
     leg.reply(200, leg.expect("BYE"))
 
 
+@pytest.mark.proves("C-24")
 def test_a_peer_that_vanishes_and_comes_back(wire: Wire) -> None:
     """The same where the TCP connection just broke, even before the server has noticed."""
     alice, bob = wire.peers("alice", "bob")
@@ -361,6 +379,7 @@ def test_a_peer_that_vanishes_and_comes_back(wire: Wire) -> None:
     leg.reply(200, leg.expect("BYE"))
 
 
+@pytest.mark.proves("C-31")
 def test_a_user_who_has_left_is_offline(wire: Wire) -> None:
     """A first request is never queued: 480."""
     alice, bob = wire.peers("alice", "bob")
@@ -368,6 +387,7 @@ def test_a_user_who_has_left_is_offline(wire: Wire) -> None:
     alice.open("MESSAGE", bob.name).expect(480)
 
 
+@pytest.mark.proves("C-24", "C-28")
 def test_requests_to_a_peer_who_is_away_come_back(wire: Wire) -> None:
     """480, as often as they are made; its responses are dropped; back again, the dialogue goes on."""
     alice, bob = wire.peers("alice", "bob")
@@ -388,6 +408,7 @@ def test_requests_to_a_peer_who_is_away_come_back(wire: Wire) -> None:
 # life and death
 
 
+@pytest.mark.proves("C-17", "C-18")
 @pytest.mark.parametrize("quick", ["dead"], indirect=True)
 def test_only_what_arrives_proves_life(quick: Wire) -> None:
     """Neither answers a ping: who says nothing is dropped and offline, who goes on sending lives."""

@@ -7,6 +7,7 @@ import pytest
 from tests.wire.kit import Json, Wire
 
 
+@pytest.mark.proves("C-26", "D-1")
 def test_1_the_session_table(wire: Wire) -> None:
     """(channel, DialogueID): the instance, whatever the later message's Router says."""
     puppet, alice, mallory = wire.puppet(), wire.peer("alice"), wire.peer("mallory")
@@ -24,6 +25,7 @@ def test_1_the_session_table(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "INFO", "TERM"]
 
 
+@pytest.mark.proves("C-25")
 def test_1_two_peers_with_one_dialogue_id(wire: Wire) -> None:
     """They never meet."""
     alice, bob, one, two = wire.peers("alice", "bob", "one", "two")
@@ -35,6 +37,7 @@ def test_1_two_peers_with_one_dialogue_id(wire: Wire) -> None:
     second.expect(202)
 
 
+@pytest.mark.proves("D-2")
 def test_2_no_session_may_start(wire: Wire) -> None:
     """Only INVITE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE may; checked before the Router is."""
     alice = wire.peer("alice")
@@ -42,6 +45,7 @@ def test_2_no_session_may_start(wire: Wire) -> None:
         alice.open(method, "x", Router="bad router;;").expect(481)
 
 
+@pytest.mark.proves("D-3")
 def test_3_unreadable_router(wire: Wire) -> None:
     """400 with a Reason; an INVITE's 400 is ACKed as any."""
     alice = wire.peer("alice")
@@ -51,6 +55,7 @@ def test_3_unreadable_router(wire: Wire) -> None:
     alice.fence()
 
 
+@pytest.mark.proves("D-4", "D-5")
 def test_4_type_selects(wire: Wire) -> None:
     """Under NAME; without a Router or a type it is `default`."""
     alice, bob = wire.peers("alice", "bob")
@@ -61,12 +66,14 @@ def test_4_type_selects(wire: Wire) -> None:
         talk.expect(200)
 
 
+@pytest.mark.proves("D-6")
 def test_4_the_host_does_not_select(wire: Wire) -> None:
     """Unless the settings say so."""
     alice = wire.peer("alice")
     alice.open("MESSAGE", "x@echo.gortc.test", Body="?").expect(404)
 
 
+@pytest.mark.proves("D-7")
 def test_5_no_such_service(wire: Wire) -> None:
     """404."""
     alice = wire.peer("alice")
@@ -77,6 +84,7 @@ def test_5_no_such_service(wire: Wire) -> None:
     alice.fence()
 
 
+@pytest.mark.proves("D-8", "D-9", "D-16")
 def test_6_chosen_relid(wire: Wire) -> None:
     """The first with KEY makes an instance, the next joins; another service's is another; gone with it."""
     puppet, alice, bob = wire.puppet(), wire.peer("alice"), wire.peer("bob")
@@ -94,6 +102,7 @@ def test_6_chosen_relid(wire: Wire) -> None:
     assert puppet.node.wait_seen(third.id, "INVITE")["leg"] == "A"
 
 
+@pytest.mark.proves("D-10", "D-11")
 def test_6_minted_relid(wire: Wire) -> None:
     """Valid whatever the type, for one instance; 404 once that has gone."""
     puppet, alice, bob = wire.puppet(), wire.peer("alice"), wire.peer("bob")
@@ -116,6 +125,7 @@ def test_6_minted_relid(wire: Wire) -> None:
     bob.open("SUBSCRIBE", "x", Router="x;type=puppet;relid=rel_gortc.test_guessed").expect(404)
 
 
+@pytest.mark.proves("C-27", "D-12")
 def test_7_the_rest_of_the_router_leads_on(wire: Wire) -> None:
     """A first entry that is somebody else's stays and routes the new leg."""
     alice, bob = wire.peers("alice", "bob")
@@ -126,6 +136,7 @@ def test_7_the_rest_of_the_router_leads_on(wire: Wire) -> None:
     talk.expect(200)
 
 
+@pytest.mark.proves("D-13", "D-14")
 @pytest.mark.parametrize("how", ["on its first message", "later"])
 def test_a_service_that_raises(wire: Wire, how: str) -> None:
     """Open requests get 500, other legs are hung up, the instance ends, one traceback; nobody else notices."""
@@ -164,6 +175,7 @@ def test_a_service_that_raises(wire: Wire, how: str) -> None:
     assert puppet.do() == []  # the service itself lives on
 
 
+@pytest.mark.proves("D-15", "D-16", "D-17")
 def test_an_instance_that_ends_by_its_own_word(wire: Wire) -> None:
     """Its legs are hung up, open requests answered, the relid is free."""
     puppet, alice, bob = wire.puppet(), wire.peer("alice"), wire.peer("bob")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.wire.kit import Wire, response
 
 
+@pytest.mark.proves("M-6", "M-8", "M-16")
 def test_the_400_call(wire: Wire) -> None:
     """agent1 is busy, agent2 rings and is never answered, agent3 answers; the caller hangs up."""
     alice = wire.peer("Alice@gortc.test")

@@ -32,6 +32,7 @@ def talking(puppet: Puppet, peer: Peer) -> Talk:
 # received: CANCEL
 
 
+@pytest.mark.proves("S-2", "T-2")
 def test_received_cancel(wire: Wire) -> None:
     """CANCEL 200, INVITE 487, the ACK absorbed; the CANCEL's CSeq may be the INVITE's own, as in SIP."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -44,6 +45,7 @@ def test_received_cancel(wire: Wire) -> None:
     alice.fence()
 
 
+@pytest.mark.proves("S-2", "M-8")
 def test_received_cancel_with_related_id(wire: Wire) -> None:
     """The same with a CSeq of its own."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -57,6 +59,7 @@ def test_received_cancel_with_related_id(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "CANCEL", "TERM"]
 
 
+@pytest.mark.proves("S-3")
 def test_received_cancel_of_a_reinvite(wire: Wire) -> None:
     """CANCEL 200, re-INVITE 487, the call stays (RFC 6141)."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -75,6 +78,7 @@ def test_received_cancel_of_a_reinvite(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "ACK", "INVITE", "CANCEL of re-INVITE", "INFO", "BYE", "TERM"]
 
 
+@pytest.mark.proves("S-4")
 def test_received_cancel_after_the_final_response(wire: Wire) -> None:
     """200, no effect."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -90,6 +94,7 @@ def test_received_cancel_after_the_final_response(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "ACK", "BYE", "TERM"]
 
 
+@pytest.mark.proves("S-5")
 def test_received_cancel_that_matches_nothing(wire: Wire) -> None:
     """481: in no dialogue, of another INVITE, of another request."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -107,6 +112,7 @@ def test_received_cancel_that_matches_nothing(wire: Wire) -> None:
 # received: BYE
 
 
+@pytest.mark.proves("S-10")
 def test_received_bye(wire: Wire) -> None:
     """200; each open request of the peer: 487."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -119,6 +125,7 @@ def test_received_bye(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "ACK", "INFO", "INVITE", "BYE", "TERM"]
 
 
+@pytest.mark.proves("S-10")
 def test_received_bye_before_the_answer(wire: Wire) -> None:
     """RFC 3261 section 15: the caller may end an early dialogue by BYE; the INVITE gets 487."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -129,6 +136,7 @@ def test_received_bye_before_the_answer(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "BYE", "TERM"]
 
 
+@pytest.mark.proves("S-15")
 def test_bye_of_both_sides(wire: Wire) -> None:
     """Each is answered 200, TERM comes once."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -144,6 +152,7 @@ def test_bye_of_both_sides(wire: Wire) -> None:
 # sent
 
 
+@pytest.mark.proves("S-14", "S-28")
 def test_sent_bye_and_its_response(wire: Wire) -> None:
     """The response is absorbed; what is open on our side gets a local 487."""
     puppet, bob = wire.puppet(), wire.peer("bob")
@@ -154,6 +163,7 @@ def test_sent_bye_and_its_response(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["200 INVITE", "487 INFO local", "TERM"]
 
 
+@pytest.mark.proves("S-6", "S-16")
 def test_sent_cancel_and_its_response(wire: Wire) -> None:
     """The CANCEL's response is absorbed, the 487 is ACKed by the stack and given to the service."""
     puppet, bob = wire.puppet(), wire.peer("bob")
@@ -167,6 +177,7 @@ def test_sent_cancel_and_its_response(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["180 INVITE", "487 INVITE", "TERM"]
 
 
+@pytest.mark.proves("S-16")
 def test_received_refusal(wire: Wire) -> None:
     """3xx..6xx to our INVITE: the stack sends ACK."""
     puppet = wire.puppet()
@@ -179,6 +190,7 @@ def test_received_refusal(wire: Wire) -> None:
         assert puppet.node.wait_seen(call.id, f"{code} INVITE")["headers"]["Contact"] == "elsewhere"
 
 
+@pytest.mark.proves("S-16", "S-45")
 def test_received_refusal_of_a_reinvite(wire: Wire) -> None:
     """The same to our re-INVITE; the call stays."""
     puppet, bob = wire.puppet(), wire.peer("bob")
@@ -191,6 +203,7 @@ def test_received_refusal_of_a_reinvite(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["200 INVITE", "488 INVITE", "BYE", "TERM"]
 
 
+@pytest.mark.proves("S-17")
 def test_sent_refusal(wire: Wire) -> None:
     """3xx..6xx of ours: the ACK is absorbed, and ends the session."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -200,6 +213,7 @@ def test_sent_refusal(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "TERM"]
 
 
+@pytest.mark.proves("S-17")
 @pytest.mark.parametrize("quick", ["errorack"], indirect=True)
 def test_sent_refusal_that_is_never_acked(quick: Wire) -> None:
     """Its ACK is waited for no longer than that time."""
@@ -210,6 +224,7 @@ def test_sent_refusal_that_is_never_acked(quick: Wire) -> None:
     alice.fence()
 
 
+@pytest.mark.proves("S-18", "S-19")
 def test_100(wire: Wire) -> None:
     """A received 100 ends at the stack; the service can't send one."""
     puppet, alice, bob = wire.puppet(), wire.peer("alice"), wire.peer("bob")
@@ -225,6 +240,7 @@ def test_100(wire: Wire) -> None:
     call.ack()
 
 
+@pytest.mark.proves("S-7")
 def test_200_crosses_our_cancel(wire: Wire) -> None:
     """ACK, then BYE; the service hears a local 487."""
     puppet, bob = wire.puppet(), wire.peer("bob")
@@ -238,6 +254,7 @@ def test_200_crosses_our_cancel(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["487 INVITE local", "TERM"]
 
 
+@pytest.mark.proves("S-9")
 @pytest.mark.parametrize("quick", ["cancel"], indirect=True)
 def test_cancelled_and_nothing_final(quick: Wire) -> None:
     """It is given up: local 487, TERM."""
@@ -250,6 +267,7 @@ def test_cancelled_and_nothing_final(quick: Wire) -> None:
     bob.fence()
 
 
+@pytest.mark.proves("S-22", "S-24")
 @pytest.mark.parametrize("quick", ["invite", "invitemax"], indirect=True)
 def test_no_final_response_to_a_sent_invite(quick: Wire) -> None:
     """CANCEL, local 408, once; the later 487 only ends the session."""
@@ -263,6 +281,7 @@ def test_no_final_response_to_a_sent_invite(quick: Wire) -> None:
     assert puppet.node.story(call.id) == ["408 INVITE local", "TERM"]
 
 
+@pytest.mark.proves("S-24")
 @pytest.mark.parametrize("quick", ["invite"], indirect=True)
 def test_no_final_response_to_a_sent_invite_and_a_late_200(quick: Wire) -> None:
     """The late 200 is acknowledged and hung up."""
@@ -275,6 +294,7 @@ def test_no_final_response_to_a_sent_invite_and_a_late_200(quick: Wire) -> None:
     assert puppet.node.story(call.id) == ["408 INVITE local", "TERM"]
 
 
+@pytest.mark.proves("S-24")
 @pytest.mark.parametrize("quick", ["gaveup"], indirect=True)
 def test_no_final_response_ever(quick: Wire) -> None:
     """It ends all the same."""
@@ -284,6 +304,7 @@ def test_no_final_response_ever(quick: Wire) -> None:
     assert puppet.node.story(call.id) == ["408 INVITE local", "TERM"]
 
 
+@pytest.mark.proves("S-25")
 @pytest.mark.parametrize("quick", ["invite", "invitemax"], indirect=True)
 def test_no_final_response_from_the_service(quick: Wire) -> None:
     """408 to the caller, its ACK absorbed; the service sees CANCEL."""
@@ -294,6 +315,7 @@ def test_no_final_response_from_the_service(quick: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "CANCEL local", "TERM"]
 
 
+@pytest.mark.proves("S-21")
 @pytest.mark.parametrize("quick", ["ack"], indirect=True)
 def test_200_that_is_never_acked(quick: Wire) -> None:
     """BYE to the peer, BYE (local) to the service."""
@@ -304,6 +326,7 @@ def test_200_that_is_never_acked(quick: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "BYE local", "TERM"]
 
 
+@pytest.mark.proves("S-26")
 @pytest.mark.parametrize("code", [481, 408])
 @pytest.mark.parametrize("method", ["INFO", "UPDATE", "INVITE"])
 def test_the_peer_does_not_know_the_dialogue(wire: Wire, method: str, code: int) -> None:
@@ -320,6 +343,7 @@ def test_the_peer_does_not_know_the_dialogue(wire: Wire, method: str, code: int)
     bob.fence()
 
 
+@pytest.mark.proves("S-5", "S-29", "S-30")
 def test_requests_in_no_known_dialogue(wire: Wire) -> None:
     """481 to the peer; ACKs and responses are dropped."""
     alice = wire.peer("alice")
@@ -330,6 +354,7 @@ def test_requests_in_no_known_dialogue(wire: Wire) -> None:
     alice.fence()
 
 
+@pytest.mark.proves("S-31", "S-32")
 def test_the_service_speaks_in_a_dead_dialogue(wire: Wire) -> None:
     """INFO, UPDATE, PRACK: local 481; BYE, CANCEL, ACK and responses: dropped. Nothing is sent."""
     puppet, alice, bob = wire.puppet(), wire.peer("alice"), wire.peer("bob")
@@ -346,6 +371,7 @@ def test_the_service_speaks_in_a_dead_dialogue(wire: Wire) -> None:
     bob.fence()
 
 
+@pytest.mark.proves("T-9")
 def test_a_response_too_many(wire: Wire) -> None:
     """A second final response of the service's, or of the peer's, goes nowhere."""
     puppet, alice, bob = wire.puppet(), wire.peer("alice"), wire.peer("bob")
@@ -366,6 +392,7 @@ def test_a_response_too_many(wire: Wire) -> None:
 # early
 
 
+@pytest.mark.proves("S-34", "S-36", "S-37")
 def test_prack(wire: Wire) -> None:
     """Before a 1xx: 481; after it the service answers, a failed one leaves the call as it was."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -387,6 +414,7 @@ def test_prack(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "PRACK", "PRACK", "ACK", "BYE", "TERM"]
 
 
+@pytest.mark.proves("S-34")
 def test_prack_of_ours(wire: Wire) -> None:
     """Only the INVITE's sender may: ours goes out, the callee's is refused; before a 1xx it is a local 481."""
     puppet, bob = wire.puppet(), wire.peer("bob")
@@ -405,6 +433,7 @@ def test_prack_of_ours(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["481 PRACK local", "180 INVITE", "200 PRACK", "486 INVITE", "TERM"]
 
 
+@pytest.mark.proves("S-35", "S-36", "S-37")
 def test_early_update(wire: Wire) -> None:
     """UPDATE from either side, after a 1xx."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -427,6 +456,7 @@ def test_early_update(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "UPDATE", "488 UPDATE", "CANCEL", "TERM"]
 
 
+@pytest.mark.proves("S-38", "S-39")
 def test_one_exchange_at_a_time(wire: Wire) -> None:
     """One PRACK, UPDATE or re-INVITE open at a time, of either side, else 491."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -456,6 +486,7 @@ def test_one_exchange_at_a_time(wire: Wire) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.proves("S-41", "S-42")
 def test_a_second_invite_before_the_answer(wire: Wire) -> None:
     """RFC 3261 section 14.2: 500 with Retry-After where the peer's own is open, 491 where ours is."""
     puppet, alice, bob = wire.puppet(), wire.peer("alice"), wire.peer("bob")
@@ -475,6 +506,7 @@ def test_a_second_invite_before_the_answer(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "CANCEL", "TERM"]
 
 
+@pytest.mark.proves("T-6", "T-7")
 def test_the_same_invite_again(wire: Wire) -> None:
     """A request again while it lives is not given to the service twice; a live key with another type: 400."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -492,6 +524,7 @@ def test_the_same_invite_again(wire: Wire) -> None:
 # answered
 
 
+@pytest.mark.proves("S-44", "S-45")
 def test_reinvite_of_the_peer(wire: Wire) -> None:
     """Answered by the service, with its ACK; a failed one leaves the call up."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -508,6 +541,7 @@ def test_reinvite_of_the_peer(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "ACK", "INVITE", "INVITE", "ACK", "BYE", "TERM"]
 
 
+@pytest.mark.proves("S-44")
 def test_reinvite_of_ours(wire: Wire) -> None:
     """Its 200 is the service's to ACK."""
     puppet, bob = wire.puppet(), wire.peer("bob")
@@ -522,6 +556,7 @@ def test_reinvite_of_ours(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["200 INVITE", "200 INVITE", "TERM"]
 
 
+@pytest.mark.proves("S-45")
 def test_our_reinvite_is_cancelled(wire: Wire) -> None:
     """CANCEL with the re-INVITE's RelatedID; 487, ACK, and the call stays."""
     puppet, bob = wire.puppet(), wire.peer("bob")
@@ -537,6 +572,7 @@ def test_our_reinvite_is_cancelled(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["200 INVITE", "487 INVITE", "BYE", "TERM"]
 
 
+@pytest.mark.proves("S-45", "S-46", "S-47")
 def test_update_with_and_without_a_body(wire: Wire) -> None:
     """With one it is the service's; without one it is a session refresh, answered by the stack."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -552,6 +588,7 @@ def test_update_with_and_without_a_body(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "ACK", "UPDATE", "BYE", "TERM"]
 
 
+@pytest.mark.proves("S-48", "T-17")
 def test_info_at_any_time(wire: Wire) -> None:
     """Before a 1xx, early, answered, confirmed; both ways; NOTIFY and MESSAGE go as INFO does."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -580,6 +617,7 @@ def test_info_at_any_time(wire: Wire) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.proves("M-8", "S-20")
 def test_ack_carries_an_answer(wire: Wire) -> None:
     """ACK to a 200 goes to the service, without RelatedID as well."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -596,6 +634,7 @@ def test_ack_carries_an_answer(wire: Wire) -> None:
 # session timer
 
 
+@pytest.mark.proves("S-49")
 def test_session_interval_too_small(wire: Wire) -> None:
     """423 with Min-Expire; the least one is taken."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -609,6 +648,7 @@ def test_session_interval_too_small(wire: Wire) -> None:
     call.expect(200)
 
 
+@pytest.mark.proves("S-53", "S-55")
 @pytest.mark.parametrize("quick", ["refresh"], indirect=True)
 def test_the_sender_refreshes(quick: Wire) -> None:
     """We sent the INVITE: UPDATE without a Body every third of the interval, nothing of it for the service."""
@@ -624,6 +664,7 @@ def test_the_sender_refreshes(quick: Wire) -> None:
     assert puppet.node.story(call.id) == ["200 INVITE", "BYE", "TERM"]
 
 
+@pytest.mark.proves("S-27", "S-58")
 @pytest.mark.parametrize("quick", ["refresh"], indirect=True)
 def test_the_receiver_refreshes_where_there_is_no_expire(quick: Wire) -> None:
     """An INVITE without Expire: its receiver refreshes; 481 to that ends the call."""
@@ -634,6 +675,7 @@ def test_the_receiver_refreshes_where_there_is_no_expire(quick: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "ACK", "BYE local", "TERM"]
 
 
+@pytest.mark.proves("S-56")
 @pytest.mark.parametrize("quick", ["unrefreshed"], indirect=True)
 def test_three_refreshes_without_an_answer(quick: Wire) -> None:
     """BYE to both."""
@@ -646,6 +688,7 @@ def test_three_refreshes_without_an_answer(quick: Wire) -> None:
     assert story == ["200 INVITE", "BYE local", "TERM"]
 
 
+@pytest.mark.proves("S-50", "S-57")
 @pytest.mark.parametrize("quick", ["expired", "most"], indirect=True)
 def test_no_refresh_comes(quick: Wire) -> None:
     """BYE to both with `Reason: session expired`; an interval over the most is taken as the most."""
@@ -656,6 +699,7 @@ def test_no_refresh_comes(quick: Wire) -> None:
     assert puppet.node.wait_seen(call.id, "BYE local")["headers"]["Reason"] == "session expired"
 
 
+@pytest.mark.proves("S-51")
 def test_we_always_send_expire(wire: Wire) -> None:
     """600 unless the service says otherwise."""
     puppet, bob = wire.puppet(), wire.peer("bob")

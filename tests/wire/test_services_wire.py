@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.wire.kit import Peer, Talk, Wire
 
 
@@ -16,6 +18,7 @@ def bridged(alice: Peer, bob: Peer) -> tuple[Talk, Talk]:
     return call, leg
 
 
+@pytest.mark.proves("M-11", "M-13")
 def test_default_call(wire: Wire) -> None:
     """INVITE, 183, 180, 200, ACK, INFO both ways, BYE of the callee: all of it goes through."""
     alice, bob = wire.peers("alice", "bob")
@@ -56,6 +59,7 @@ def test_default_refused(wire: Wire) -> None:
     alice.fence()
 
 
+@pytest.mark.proves("C-31", "C-32")
 def test_default_nobody_there(wire: Wire) -> None:
     """A user of ours who is offline: 480; another host without a route: 404."""
     alice = wire.peer("alice")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.wire.kit import Node, Peer, Process, ended_well
 
 
+@pytest.mark.proves("C-21", "D-18")
 def test_stop(tmp_path: Path) -> None:
     """Calls that talk get BYE, calls that ring CANCEL and 503, every connection 1001; nothing is logged as failed."""
     process = Process(tmp_path, "gortc", "--rtc", "tcp:0:interface=127.0.0.1", "--log-format", "json")

@@ -121,6 +121,7 @@ def fresh(wire: Wire, talker: dict[str, Any]) -> Peer:
     return peer
 
 
+@pytest.mark.proves("M-24", "M-26")
 @pytest.mark.parametrize("case", ANSWERED_400)
 def test_bad_requests_are_answered(wire: Wire, talker: dict[str, Any], case: str) -> None:
     """400, with what is wrong in Reason; nothing else comes."""
@@ -136,6 +137,7 @@ def test_bad_requests_are_answered(wire: Wire, talker: dict[str, Any], case: str
     peer.fence()
 
 
+@pytest.mark.proves("M-27")
 @pytest.mark.parametrize("case", DROPPED)
 def test_what_can_not_be_answered_is_dropped(wire: Wire, talker: dict[str, Any], case: str) -> None:
     """No answer, and the connection goes on."""
@@ -145,6 +147,7 @@ def test_what_can_not_be_answered_is_dropped(wire: Wire, talker: dict[str, Any],
     peer.fence()
 
 
+@pytest.mark.proves("M-25")
 def test_unknown_type(wire: Wire) -> None:
     """405 with Allow."""
     peer = wire.peer("alice")
@@ -158,6 +161,7 @@ def test_unknown_type(wire: Wire) -> None:
     peer.fence()
 
 
+@pytest.mark.proves("M-23")
 def test_depth(wire: Wire) -> None:
     """30,000 levels, within the frame's limit, harm nobody; 50 levels are fine."""
     peer = wire.peer("alice")
@@ -174,6 +178,7 @@ def test_depth(wire: Wire) -> None:
     peer.fence()
 
 
+@pytest.mark.proves("M-20", "M-22")
 def test_numbers(wire: Wire) -> None:
     """1.0 is an integer and comes back as one; the largest CSeq is 2^53-1."""
     peer = wire.peer("alice")
@@ -189,6 +194,7 @@ def test_numbers(wire: Wire) -> None:
     peer.expect(200, CSeq=7)
 
 
+@pytest.mark.proves("M-12", "M-13")
 def test_every_header_arrives_as_it_was_sent(wire: Wire) -> None:
     """Any header goes through unchanged, Body any JSON value; `Desc` is always sent, `Router` is not carried."""
     alice, bob = wire.peers("alice", "bob")
@@ -212,6 +218,7 @@ def test_every_header_arrives_as_it_was_sent(wire: Wire) -> None:
         assert answer.get("Body") == body
 
 
+@pytest.mark.proves("M-4")
 def test_reason_phrases(wire: Wire) -> None:
     """`Desc` is the code's SIP phrase, whatever the peer wrote; unknown codes get one of their class."""
     alice, bob = wire.peers("alice", "bob")
@@ -222,6 +229,7 @@ def test_reason_phrases(wire: Wire) -> None:
         assert answer["Desc"] == phrase or (phrase is None and answer["Desc"])
 
 
+@pytest.mark.proves("M-11", "M-14")
 def test_max_forwards(wire: Wire) -> None:
     """One less each hop; 0 is 483."""
     alice, bob = wire.peers("alice", "bob")
@@ -232,6 +240,7 @@ def test_max_forwards(wire: Wire) -> None:
     talk.expect(200)
 
 
+@pytest.mark.proves("M-2", "M-17", "M-19")
 def test_uris(wire: Wire) -> None:
     """What is a Request-URI: any token is a host; it arrives as it was written."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -244,6 +253,7 @@ def test_uris(wire: Wire) -> None:
         call.ack()
 
 
+@pytest.mark.proves("D-12", "M-9")
 def test_routers(wire: Wire) -> None:
     """The first Router entry is taken off if it selected the service; the rest is the service's to see."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -255,6 +265,7 @@ def test_routers(wire: Wire) -> None:
         call.ack()
 
 
+@pytest.mark.proves("M-15", "M-16")
 def test_from_and_to_in_a_dialogue_are_not_checked(wire: Wire) -> None:
     """Inside a dialogue Request-URI, From and To carry no meaning; ours repeat the first request's."""
     puppet, alice = wire.puppet(), wire.peer("alice")

@@ -7,6 +7,7 @@ import pytest
 from tests.wire.kit import Wire, request
 
 
+@pytest.mark.proves("T-1")
 def test_both_sides_number_on_their_own(wire: Wire) -> None:
     """The same CSeq of either side means two transactions."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -30,6 +31,7 @@ def test_both_sides_number_on_their_own(wire: Wire) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.proves("T-3", "T-9")
 def test_provisional_any_number_final_one(wire: Wire) -> None:
     """Towards the peer and from it; after the final one responses are dropped."""
     puppet, alice, bob = wire.puppet(), wire.peer("alice"), wire.peer("bob")
@@ -50,6 +52,7 @@ def test_provisional_any_number_final_one(wire: Wire) -> None:
     alice.fence()
 
 
+@pytest.mark.proves("T-5", "T-6", "T-7")
 def test_the_same_request_again(wire: Wire) -> None:
     """While it lives it is not given to the service twice; a live key with another Type: 400; then it is a new one."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -72,6 +75,7 @@ def test_the_same_request_again(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "ACK", "INFO", "INFO", "BYE", "TERM"]
 
 
+@pytest.mark.proves("T-8", "S-30")
 def test_a_response_to_no_transaction(wire: Wire) -> None:
     """Unknown CSeq, wrong side, another dialogue: dropped."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -85,6 +89,7 @@ def test_a_response_to_no_transaction(wire: Wire) -> None:
     assert puppet.node.story(call.id) == ["INVITE", "TERM"]
 
 
+@pytest.mark.proves("T-14")
 @pytest.mark.parametrize("method", ["MESSAGE", "SUBSCRIBE", "REGISTER", "OPTIONS"])
 def test_sessions_of_one_transaction_received(wire: Wire, method: str) -> None:
     """When it ends the session ends: the DialogueID is free again, and nothing else belongs to it."""
@@ -101,6 +106,7 @@ def test_sessions_of_one_transaction_received(wire: Wire, method: str) -> None:
     talk.expect(481, CSeq=late["CSeq"])
 
 
+@pytest.mark.proves("T-14")
 @pytest.mark.parametrize("method", ["MESSAGE", "SUBSCRIBE", "REGISTER", "OPTIONS", "NOTIFY"])
 def test_sessions_of_one_transaction_sent(wire: Wire, method: str) -> None:
     """The answer goes to the service, then TERM."""
@@ -115,6 +121,7 @@ def test_sessions_of_one_transaction_sent(wire: Wire, method: str) -> None:
     talk.expect(481)
 
 
+@pytest.mark.proves("T-15")
 def test_a_second_request_in_a_session_of_one_transaction(wire: Wire) -> None:
     """It is refused, and leaves the first one open."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -126,6 +133,7 @@ def test_a_second_request_in_a_session_of_one_transaction(wire: Wire) -> None:
     assert puppet.node.story(talk.id) == ["MESSAGE", "TERM"]
 
 
+@pytest.mark.proves("T-10")
 @pytest.mark.parametrize("quick", ["transaction"], indirect=True)
 def test_no_answer_of_the_service(quick: Wire) -> None:
     """408 to the peer, alone and in a call."""
@@ -139,6 +147,7 @@ def test_no_answer_of_the_service(quick: Wire) -> None:
     call.ack()
 
 
+@pytest.mark.proves("T-12")
 @pytest.mark.parametrize("quick", ["provisional"], indirect=True)
 def test_no_final_answer_of_the_service(quick: Wire) -> None:
     """Any provisional response sets the longer time, which ends in 408, too."""
@@ -149,6 +158,7 @@ def test_no_final_answer_of_the_service(quick: Wire) -> None:
     assert puppet.node.story(talk.id) == ["MESSAGE", "TERM"]
 
 
+@pytest.mark.proves("T-11")
 @pytest.mark.parametrize("quick", ["transaction"], indirect=True)
 def test_no_answer_of_the_peer(quick: Wire) -> None:
     """Local 408, and no ACK or CANCEL for it; in a call it leaves the call up."""
@@ -165,6 +175,7 @@ def test_no_answer_of_the_peer(quick: Wire) -> None:
     assert puppet.node.story(call.id) == ["408 INFO local", "486 INVITE", "TERM"]
 
 
+@pytest.mark.proves("T-13")
 @pytest.mark.parametrize("quick", ["provisional"], indirect=True)
 def test_no_final_answer_of_the_peer(quick: Wire) -> None:
     """A provisional response (100 does, too) sets the longer time."""
@@ -177,6 +188,7 @@ def test_no_final_answer_of_the_peer(quick: Wire) -> None:
         assert puppet.node.story(talk.id) == [*(["182 MESSAGE"] * (code == 182)), "408 MESSAGE local", "TERM"]
 
 
+@pytest.mark.proves("C-31", "C-32", "T-20")
 @pytest.mark.parametrize("method", ["INVITE", "MESSAGE", "OPTIONS"])
 @pytest.mark.parametrize(("uri", "code"), [("nobody@gortc.test", 480), ("nobody@second.test", 480), ("a@other", 404)])
 def test_what_can_not_be_delivered(wire: Wire, method: str, uri: str, code: int) -> None:
@@ -186,6 +198,7 @@ def test_what_can_not_be_delivered(wire: Wire, method: str, uri: str, code: int)
     assert puppet.node.story(dialogue) == [f"{code} {method} local", "TERM"]
 
 
+@pytest.mark.proves("T-4")
 def test_ack_has_no_response_and_no_transaction(wire: Wire) -> None:
     """An ACK may repeat the CSeq of a request that lives."""
     puppet, alice = wire.puppet(), wire.peer("alice")
@@ -201,6 +214,7 @@ def test_ack_has_no_response_and_no_transaction(wire: Wire) -> None:
     call.expect(200)
 
 
+@pytest.mark.proves("T-18", "T-19")
 def test_too_many_open_requests(wire: Wire) -> None:
     """100 of a peer's may be open in a dialogue; a further one gets 503, the BYE ends the call all the same."""
     puppet, alice = wire.puppet(), wire.peer("alice")

@@ -1,0 +1,5 @@
+"""What the flows' tests share."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.flows.kit")
