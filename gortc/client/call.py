@@ -137,9 +137,3 @@ def row(at: float, label: str, sent: bool) -> str:
 def _fail(why: str) -> int:
     print(f"gortc-ua: {why}", file=sys.stderr)
     return 1
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser("gortc-ua call", description=__doc__)
-    arguments(parser)
-    sys.exit(run(parser.parse_args()))

@@ -21,10 +21,11 @@ def report(outcomes: Sequence[tuple[str, Outcome]]) -> str:
     for name, outcome in outcomes:
         title = _clean(outcome.scenario.title)
         case = SubElement(suite, "testcase", classname=_clean(name), name=title, time=f"{outcome.seconds:.3f}")
-        if outcome.wrong is not None:
-            text = _clean(str(outcome.wrong))
-            failure = SubElement(case, "failure", message=text.partition("\n")[0])
-            failure.text = f"{text}\n\n{_clean(outcome.ladder.draw())}"
+        wrong = outcome.wrong
+        if wrong is not None:
+            message = f"{wrong.where}: expected {wrong.expected}, received {wrong.received}"
+            failure = SubElement(case, "failure", message=_clean(message))
+            failure.text = _clean(f"{wrong}\n\n{outcome.ladder.draw()}")
     indent(suites)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(suites, encoding="unicode") + "\n"
 

@@ -11,8 +11,10 @@ To send: wait `timeout`, put the variables' values into the headers, send. To re
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
+from gortc.client.match import NAME, BadPattern, check
 from gortc.client.scenario import (
     RESPONSE,
     Disconnect,
@@ -40,8 +42,10 @@ def is_older(document: list[Any]) -> bool:
 
 
 def scenario(items: list[Any], name: str) -> Scenario:
-    """The scenario that a script means. Its user is the caller, where the first message sent is a request, else the
-    callee. Raises ScenarioError."""
+    """The scenario that a script means. Raises ScenarioError.
+
+    Its user is the caller, where the first message sent is a request, else the callee.
+    """
     steps: list[Step] = []
     user: str | None = None
     for number, item in enumerate(items, 1):
@@ -51,38 +55,51 @@ def scenario(items: list[Any], name: str) -> Scenario:
             break
         if not isinstance(item, dict) or item.get("type") not in ("send", "recv"):
             raise ScenarioError(f"{where}: type is send, recv or end")
-        unknown = ", ".join(item.keys() - _FIELDS)
+        unknown = ", ".join(sorted(item.keys() - _FIELDS))
         if unknown:
             raise ScenarioError(f"{where}: {unknown} has no meaning here")
         value, names = item.get("value", {}), item.get("vars", {})
         if not isinstance(value, dict) or not isinstance(names, dict):
             raise ScenarioError(f"{where}: value and vars are objects")
+        optional = item.get("option", False)
+        if not isinstance(optional, bool):
+            raise ScenarioError(f"{where}: option is true or false, not {optional!r}")
         seconds = _seconds(item["timeout"], where) if "timeout" in item else None
-        literal = {header: {"$value": part} for header, part in value.items()}
         if item["type"] == "send":
             side = value.get("To" if value.get("Type") == RESPONSE else "From")
             if user is None and isinstance(side, str):
                 user = side
             if seconds:
                 steps.append(Pause(where, seconds))
+            literal = {header: {"$value": part} for header, part in value.items()}
             filled = {header: _reference(variable, where) for header, variable in names.items()}
-            steps.append(Send(where, USER, Kind(None), {}, raw=literal | filled))
+            raw = _checked(literal | filled, where)
+            steps.append(Send(where, USER, Kind(None), {}, raw=raw))
         else:
-            save = {_reference(variable, where)[1:]: header for variable, header in names.items()}
-            optional = item.get("option") is True
-            steps.append(Expect(where, USER, Kind(None), _subset(value), save, seconds, optional))
-    return Scenario(title=name, parties=(Party(USER, user),), steps=tuple(steps), strict=False)
+            save = {_reference(variable, where)[1:]: str(header) for variable, header in names.items()}
+            headers = _checked(_subset(value), where)
+            steps.append(Expect(where, USER, Kind(None), headers, save, seconds, optional))
+    return Scenario(title=Path(name).name, parties=(Party(USER, user),), steps=tuple(steps), strict=False)
 
 
 def _subset(value: Any) -> Any:
-    """A pattern in which nothing but objects and arrays has a meaning."""
-    if isinstance(value, dict) and value:
+    """A pattern in which nothing but an object has a meaning: it may have more."""
+    if isinstance(value, dict):
         return {name: _subset(part) for name, part in value.items()}
-    return value if isinstance(value, dict) else {"$value": value}
+    return {"$value": value}
+
+
+def _checked(pattern: Any, where: str) -> Any:
+    """The pattern; a name that begins with $ can't be in it."""
+    try:
+        check(pattern)
+    except BadPattern as error:
+        raise ScenarioError(f"{where}: {error}") from None
+    return pattern
 
 
 def _reference(variable: Any, where: str) -> str:
-    if isinstance(variable, str) and re.fullmatch(r"\$[A-Za-z_]\w*", variable):
+    if isinstance(variable, str) and re.fullmatch(rf"\${NAME}", variable):
         return variable
     raise ScenarioError(f"{where}: vars: {variable!r} is no variable such as $cseq")
 

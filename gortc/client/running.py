@@ -20,4 +20,3 @@ def run(command: Callable[[Any], Coroutine[Any, Any, int]]) -> int:
         react(lambda reactor: ensureDeferred(whole(reactor)))
     except SystemExit as end:
         return statuses[0] if statuses else int(end.code or 1)
-    raise AssertionError("react always ends the program")

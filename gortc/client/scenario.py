@@ -7,7 +7,8 @@ A file in YAML or JSON becomes `Scenario` objects, checked before anything is pl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -257,18 +258,16 @@ class _Located(dict[str, Any]):
 
 def _value(node: yaml.Node) -> Any:
     """What a node of YAML's is in JSON: text, unless JSON would read it as a number, true, false or null."""
-    if not node.tag.startswith("tag:yaml.org,2002:"):
-        raise _not_json(f"{node.tag} has no meaning", node)
+    if node.tag not in _TAGS:
+        raise _not_json(f"{node.tag} has no meaning here", node)
     if isinstance(node, yaml.MappingNode):
         return _object(node)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item) for item in node.value]
     text = str(node.value)
-    if node.style is None:  # without quotes
-        if text in ("", "~"):
-            return None
-        if _WORD.fullmatch(text):
-            return orjson.loads(text)
+    if isinstance(node, yaml.ScalarNode) and node.style is None:  # without quotes
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads("null" if text in ("", "~") else text)
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")  # JSON's escapes of it come in pairs
     except UnicodeDecodeError:
@@ -292,7 +291,8 @@ def _not_json(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
-_WORD = re.compile(r"null|true|false|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?")
+_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str"))
+"""What a node is where the file doesn't say it."""
 
 _TOP = {"title", "source", "proves", "services", "settings", "parties", "variables", "steps", "strict"}
 

@@ -136,7 +136,8 @@ class InviteSession(Session):
             self._transaction(request).answer(481)
 
     def hung_up(self, request: Request) -> None:
-        """A BYE: 200, and 487 to each open request of the peer's (RFC 3261 section 15.1.2)."""
+        """A BYE: ACK, where its 200 has none; 200; 487 to each open request of the peer's (RFC 3261 section 15.1.2)."""
+        self._acknowledge()
         self.layer.answer(request, 200)
         self.answer_open(487)
         self.deliver(request)
@@ -284,10 +285,15 @@ class InviteSession(Session):
     def send_bye(self, request: Request) -> None:
         """We hang up: each open request of the peer's gets its answer first; an unacknowledged 200 its ACK."""
         self.answer_open(487)
-        if self.unacked:
-            self.layer.below.send_request(self.make(ACK, {"RelatedID": self.unacked}))
+        self._acknowledge()
         self._stop_clock()
         self.layer.below.send_request(request)
+
+    def _acknowledge(self) -> None:
+        """Each 2xx has its ACK, also where the service sends none any more (RFC 3261 section 13.2.2.4)."""
+        if self.unacked:
+            self.layer.below.send_request(self.make(ACK, {"RelatedID": self.unacked}))
+            self.unacked = 0
 
     def send_ack(self, request: Request) -> None:
         """The service's ACK to a 2xx, once."""
@@ -353,7 +359,8 @@ class InviteSession(Session):
             self.transactions[1].step(CANCELLED)
 
     def end(self) -> None:
-        """Over: no state, no clock."""
+        """Over: no state, no clock, no 200 without its ACK."""
+        self._acknowledge()
         self.state = ENDED
         self._stop_clock()
         super().end()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
 import pytest_twisted
@@ -14,22 +13,9 @@ from gortc.client import demo
 from gortc.client.agent import Unexpected, UserAgent
 from gortc.jsip.message import Headers
 from gortc.server import Server
-from gortc.settings import Settings
+from tests.client.kit import url_of
 
 ECHO = {"Router": "gortc.local;type=echo"}
-
-
-@pytest_twisted.async_yield_fixture
-async def server() -> AsyncIterator[Server]:
-    made = Server(Settings(rtc=("tcp:0:interface=127.0.0.1",)), reactor)
-    made.privilegedStartService()
-    made.startService()
-    yield made
-    await made.stopService()
-
-
-def url_of(server: Server) -> str:
-    return server.urls()[0].partition("?")[0]
 
 
 @pytest_twisted.ensureDeferred

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from twisted.python.failure import Failure
 from gortc.client import call
 from gortc.client.terminal import CLEAR, Terminal
 from gortc.server import Server
-from gortc.settings import Settings
+from tests.client.kit import url_of
 
 PATIENCE = 30.0
 """How long a line may take, in seconds: for a slow machine."""
@@ -110,7 +109,7 @@ class Program(ProcessProtocol):
         self.paper = Paper()
         self.errors = Paper()
         self.status: Deferred[int] = Deferred()
-        command = [sys.executable, "-m", "gortc.client.call", *arguments]
+        command = [sys.executable, "-m", "gortc.client.main", "call", *arguments]
         reactor.spawnProcess(self, sys.executable, command, env=None)
 
     def type(self, line: str) -> None:
@@ -133,19 +132,6 @@ class Program(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:  # noqa: N802
         """Its end."""
         self.status.callback(getattr(reason.value, "exitCode", None) or 0)
-
-
-@pytest_twisted.async_yield_fixture
-async def server() -> AsyncIterator[Server]:
-    made = Server(Settings(rtc=("tcp:0:interface=127.0.0.1",)), reactor)
-    made.privilegedStartService()
-    made.startService()
-    yield made
-    await made.stopService()
-
-
-def url_of(server: Server) -> str:
-    return server.urls()[0].partition("?")[0]
 
 
 # the terminal

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,25 +20,15 @@ from gortc.client.scenario import ScenarioError, parse
 from gortc.client.stations import Stations
 from gortc.client.venue import Net
 from gortc.server import Server
-from gortc.settings import Settings
+from tests.client.kit import url_of
 
 BUILT_IN = sorted(path.stem for path in load.BUILT_IN.glob("*.yaml"))
-
-
-@pytest_twisted.async_yield_fixture
-async def server() -> AsyncIterator[Server]:
-    made = Server(Settings(rtc=("tcp:0:interface=127.0.0.1",)), reactor)
-    made.privilegedStartService()
-    made.startService()
-    yield made
-    await made.stopService()
 
 
 def options(server: Server | None, scenario: str, *more: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     load.arguments(parser)
-    url = server.urls()[0].partition("?")[0] if server is not None else "ws://127.0.0.1:9/rtc"
-    return parser.parse_args([scenario, "--url", url, *more])
+    return parser.parse_args([scenario, "--url", url_of(server), *more])
 
 
 async def play(server: Server, scenario: str, *more: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,7 +14,7 @@ from twisted.internet import reactor
 from gortc.client import play
 from gortc.client.main import main
 from gortc.server import Server
-from gortc.settings import Settings
+from tests.client.kit import url_of
 
 MESSAGE = """
 title: A message
@@ -41,15 +40,6 @@ steps:
 """
 
 
-@pytest_twisted.async_yield_fixture
-async def server() -> AsyncIterator[Server]:
-    made = Server(Settings(rtc=("tcp:0:interface=127.0.0.1",)), reactor)
-    made.privilegedStartService()
-    made.startService()
-    yield made
-    await made.stopService()
-
-
 def write(folder: Path, **scripts: str) -> None:
     for name, text in scripts.items():
         (folder / f"{name}.yaml").write_text(text)
@@ -59,8 +49,7 @@ async def played(server: Server | None, path: Path, *more: str) -> int:
     """Play what is at `path` as the command does."""
     parser = argparse.ArgumentParser()
     play.arguments(parser)
-    url = "ws://127.0.0.1:9/rtc" if server is None else server.urls()[0].partition("?")[0]
-    options = parser.parse_args([str(path), "--url", url, *more])
+    options = parser.parse_args([str(path), "--url", url_of(server), *more])
     how = {"users": play.pairs(options.user), "variables": play.pairs(options.set)}
     return await play.play(reactor, list(play.collect(path)), options, how)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.jsip.kit import Stage
 
 
@@ -34,3 +36,21 @@ def test_a_first_request_to_what_is_no_uri_is_garbage(stage: Stage) -> None:
     assert alice.closed == 1008
     stage.counted(*["bad request"] * 20, "closed for garbage")
     stage.forget()
+
+
+@pytest.mark.proves("S-10")
+def test_a_200_has_its_ack_also_where_the_peer_hangs_up_first(stage: Stage) -> None:
+    """RFC 5407 section 3.2.4, seen from the callee: its BYE and our ACK cross."""
+    stage.play("service INVITE", "bob 200")
+    stage.forget()
+    stage.play("bob BYE")
+    stage.said("bob > BYE", "bob < ACK", "bob < 200 BYE", "service BYE", "service TERM")
+
+
+@pytest.mark.proves("S-26")
+@pytest.mark.parametrize("code", [408, 481])
+def test_a_200_has_its_ack_also_where_the_session_ends_before_the_services(stage: Stage, code: int) -> None:
+    stage.play("service INVITE", "bob 200", "service INFO")
+    stage.forget()
+    stage.play(f"bob {code} INFO")
+    stage.said(f"bob > {code} INFO", f"service {code} INFO", "bob < ACK", "service TERM")

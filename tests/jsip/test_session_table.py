@@ -156,8 +156,9 @@ def test_received_bye_of_the_callee(stage: Stage, state: str) -> None:
     stage.play(*OUTGOING[state])
     stage.forget()
     open_invite = [] if state in ("answered", "confirmed") else ["service 487 INVITE (local)"]
+    ack = ["bob < ACK"] if state == "answered" else []
     stage.play("bob BYE")
-    stage.said("bob > BYE", "bob < 200 BYE", "service BYE", *open_invite, "service TERM")
+    stage.said("bob > BYE", *ack, "bob < 200 BYE", "service BYE", *open_invite, "service TERM")
 
 
 # What a request of the service's becomes: "out" onto the wire, a local code, "dropped".

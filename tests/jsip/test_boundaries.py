@@ -1,0 +1,155 @@
+"""The values at the edge of a rule of docs/jsip.md, and the times that end in the same moment."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from twisted.internet.task import Clock
+
+from gortc.jsip.message import Response
+from gortc.jsip.status import PHRASES, phrase
+from gortc.jsip.syntax import DEPTH_MAX, read
+from gortc.jsip.timers import TimerQueue, Timers
+from tests.jsip.kit import Stage
+
+RECEIVED = ("alice INVITE", "service 200", "alice ACK")
+SENT = ("service INVITE", "bob 200", "service ACK")
+
+
+# Messages.
+
+
+def test_brackets_and_braces_nest_together(stage: Stage) -> None:
+    alice = stage.person("alice")
+    half = DEPTH_MAX // 2
+    request = {"Type": "INVITE", "Request-URI": "service", "From": "a", "To": "b", "DialogueID": "d", "CSeq": 1}
+    data = orjson.dumps(request)[:-1] + b',"Body":' + b'[{"x":' * half + b"1" + b"}]" * half + b"}"
+    alice.send(data)
+    assert alice.inbox[-1]["Code"] == 400
+    stage.counted("bad request")
+    stage.forget()
+
+
+@pytest.mark.parametrize("code", [100.0, 699.0])
+def test_the_first_and_the_last_code_as_a_float(code: float) -> None:
+    headers = {"Type": "RESPONSE", "Code": code, "From": "a", "To": "b", "DialogueID": "d", "CSeq": 1}
+    message = read(headers)
+    assert isinstance(message, Response)
+    assert (message.code, type(message.code)) == (int(code), int)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [(199, "Early Dialog Terminated"), (198, "Progress"), (299, "Success"), (399, "Redirection"),
+     (499, "Request Failure"), (599, "Server Failure"), (699, "Global Failure")],
+)  # fmt: skip
+def test_an_unknown_code_has_the_phrase_of_its_class(code: int, text: str) -> None:
+    assert phrase(code) == text
+
+
+def test_each_known_code_has_its_own_phrase() -> None:
+    assert {code: phrase(code) for code in PHRASES} == PHRASES
+
+
+# Numbers.
+
+
+def test_the_cseq_1_is_a_request_as_any_other(stage: Stage) -> None:
+    stage.play(*RECEIVED)
+    stage.forget()
+    stage.play("service INFO", "alice BYE")
+    assert stage.arrived("alice", "INFO")["CSeq"] == 1
+    stage.said(
+        "alice < INFO", "alice > BYE", "alice < 200 BYE", "service BYE", "service 487 INFO (local)", "service TERM"
+    )
+
+
+def test_the_peers_cseq_1_counts_among_its_open_requests() -> None:
+    with Stage(requests_max=3) as stage:
+        stage.play("alice INVITE", "alice INFO", "alice INFO")
+        stage.forget()
+        stage.play("alice INFO")
+        stage.said("alice > INFO", "alice < 503 INFO")
+        stage.play("alice BYE")
+        stage.forget()
+
+
+@pytest.mark.parametrize("expire", [1, 2])
+def test_the_service_may_name_a_short_interval(stage: Stage, expire: int) -> None:
+    stage.dial("bob", headers={"Expire": expire})
+    assert stage.arrived("bob")["Expire"] == expire
+    stage.play("bob 486")
+    stage.forget()
+
+
+def test_the_interval_that_the_service_names_is_the_calls(stage: Stage) -> None:
+    stage.dial("bob", headers={"Expire": 30})
+    stage.play("bob 200", "service ACK", "wait 9.9")
+    stage.forget()
+    stage.play("wait 0.1", "bob 200 UPDATE")
+    stage.said("bob < UPDATE", "bob > 200 UPDATE")
+    assert stage.arrived("bob", "UPDATE")["Expire"] == 30
+    stage.play("bob BYE")
+    stage.forget()
+
+
+def test_a_third_of_an_interval_is_no_whole_number(stage: Stage) -> None:
+    stage.dial("bob", headers={"Expire": 100})
+    stage.play("bob 200", "service ACK", "wait 33.3")
+    stage.forget()
+    stage.play("wait 0.1", "bob 200 UPDATE")
+    stage.said("bob < UPDATE", "bob > 200 UPDATE")
+    stage.play("bob BYE")
+    stage.forget()
+
+
+# CANCEL.
+
+
+def test_a_cancel_of_another_request_matches_no_invite(stage: Stage) -> None:
+    stage.play(*RECEIVED, "alice INFO", "service 200 INFO", "alice INVITE", "service 200", "alice ACK")
+    info = stage.received("INFO").cseq
+    stage.forget()
+    stage.play(f"alice CANCEL RelatedID={info}")
+    stage.said("alice > CANCEL", "alice < 481 CANCEL")
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_a_cancel_of_a_peer_that_has_sent_no_invite(stage: Stage) -> None:
+    stage.play(*SENT)
+    stage.forget()
+    stage.talks["bob"].send("CANCEL")
+    stage.said("bob > CANCEL", "bob < 481 CANCEL")
+    stage.play("bob BYE")
+    stage.forget()
+
+
+# Times.
+
+
+@pytest.mark.parametrize("rings", [0, 1])
+def test_a_cancelled_invite_has_its_32_s_whatever_is_left_of_the_600(stage: Stage, rings: int) -> None:
+    stage.play("service INVITE", *["bob 180", "wait 59"] * 10, *["bob 183"] * rings, "service CANCEL")
+    stage.forget()
+    stage.play("bob 200 CANCEL", "wait 31.9")
+    stage.said("bob > 200 CANCEL")
+    stage.play("wait 0.1")
+    stage.said("service 487 INVITE (local)", "service TERM")
+
+
+def test_an_item_that_starts_again_as_it_fires_needs_one_call_of_the_clock() -> None:
+    clock = Clock()
+    timers = Timers(clock, lambda: None)
+    queue: TimerQueue[str] = timers.queue(5, lambda item: queue.start(item))
+    queue.start("again")
+    clock.advance(5)
+    assert len(clock.getDelayedCalls()) == 1
+    assert len(queue) == 1
+
+
+def test_timers_of_both_kinds_are_counted() -> None:
+    timers = Timers(Clock(), lambda: None)
+    timers.queue(5, print).start("constant")
+    timers.start(7, print, "named")
+    assert len(timers) == 2
