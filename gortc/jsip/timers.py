@@ -119,10 +119,12 @@ class TimerQueue(Generic[Item]):
                 self.fire(item)
             except Exception:  # one item's failure must not stop the others' time
                 self._timers.failed()
-        if self._call is None and self._due:
+        if self._due:
             first = next(iter(self._due.values()))
+            if self._call is not None:  # one that fired has started another, which waits behind those that are left
+                self._call.cancel()
             self._call = self._timers.clock.callLater(max(0.0, first - now), self._tick)
-        elif not self._due and not self._constant:
+        elif not self._constant:
             self._rest()
 
 

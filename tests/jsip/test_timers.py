@@ -99,6 +99,23 @@ def test_an_item_started_while_it_fires(bench: Bench) -> None:
     queue.stop("one")
 
 
+def test_one_that_starts_another_makes_nobody_late(bench: Bench) -> None:
+    """The other waits behind those that were there before it, and are due sooner."""
+
+    def fire(item: str) -> None:
+        bench.fire(item)
+        if item == "one":
+            queue.start("three")
+
+    queue = bench.timers.queue(10, fire)
+    queue.start("one")
+    bench.pass_by(1)
+    queue.start("two")
+    bench.pass_by(*[1] * 20)
+    assert bench.fired == [(10, "one"), (11, "two"), (20, "three")]
+    assert len(bench.clock.getDelayedCalls()) <= 1
+
+
 def test_one_that_raises_stops_no_other(bench: Bench) -> None:
     queue = bench.timers.queue(5, bench.fire)
     for item in ("bad one", "two", "bad three", "four"):

@@ -1,4 +1,4 @@
-"""What the flows of RFCs 3262, 4028 and 5407 found once, in few words."""
+"""What the flows and the models found once, in few words."""
 
 from __future__ import annotations
 
@@ -54,3 +54,16 @@ def test_a_200_has_its_ack_also_where_the_session_ends_before_the_services(stage
     stage.forget()
     stage.play(f"bob {code} INFO")
     stage.said(f"bob > {code} INFO", f"service {code} INFO", "bob < ACK", "service TERM")
+
+
+@pytest.mark.proves("S-22")
+def test_a_call_that_is_placed_as_another_ones_time_is_up_makes_no_third_wait(stage: Stage) -> None:
+    stage.probe.reactions["408 INVITE (local)"] = lambda task, _: task.open("bob@gortc.local")
+    stage.dial("bob")
+    stage.advance(1)
+    stage.dial("bob")
+    stage.advance(60)
+    assert stage.lines.count("bob < CANCEL") == 2
+    del stage.probe.reactions["408 INVITE (local)"]
+    stage.advance(200)
+    stage.forget()
