@@ -57,7 +57,6 @@ class InviteClient(Transaction):
         session = self.session
         if session.leaving:  # RFC 5407 section 3.2.3: who has sent a BYE still acknowledges a re-INVITE's 200
             session.ack(self.request)
-            session.finished(self)
             session.deliver(self.local(487))
             return
         session.unacked = self.request.cseq

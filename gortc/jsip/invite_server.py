@@ -42,11 +42,6 @@ class InviteServer(Transaction):
         self.layer.ringing_in_all.start(self)
         self.wait(self.layer.ringing)
 
-    def close(self) -> None:
-        """Two timers run while it rings."""
-        self.layer.ringing_in_all.stop(self)
-        super().close()
-
     def ring(self, response: Response) -> None:
         """Each 1xx but 100 starts the 60 s again; the 600 s in all go on."""
         self.wait(self.layer.ringing)

@@ -355,7 +355,7 @@ class InviteSession(Session):
         self.answer_open(code, reason)
         if self.state in (ANSWERED, CONFIRMED):
             self.step(SEND_BYE, self.make(BYE, {"Reason": bye_reason} if bye_reason else None))
-        elif self.outgoing and CANCELLED in TABLE[self.state]:
+        elif CANCELLED in TABLE[self.state]:  # one that we have opened; any other has just got its answer
             self.transactions[1].step(CANCELLED)
 
     def end(self) -> None:

@@ -10,6 +10,7 @@ from gortc.jsip.message import Response
 from gortc.jsip.status import PHRASES, phrase
 from gortc.jsip.syntax import DEPTH_MAX, read
 from gortc.jsip.timers import TimerQueue, Timers
+from gortc.service.task import Task
 from tests.jsip.kit import Stage
 
 RECEIVED = ("alice INVITE", "service 200", "alice ACK")
@@ -103,7 +104,99 @@ def test_a_third_of_an_interval_is_no_whole_number(stage: Stage) -> None:
     stage.forget()
 
 
+def test_the_service_may_not_name_no_interval(stage: Stage) -> None:
+    stage.play("alice INVITE")
+    errors: list[str] = []
+
+    def open_leg(task: Task, _: object) -> None:
+        for expire in (0, -1, "60", 1.5):
+            with pytest.raises(ValueError, match="Expire must be so many seconds") as error:
+                task.open("bob@gortc.local", headers={"Expire": expire})
+            errors.append(str(error.value))
+
+    stage.person("bob")
+    stage.probe.reactions["INFO"] = open_leg
+    stage.forget()
+    stage.play("alice INFO")
+    assert errors[0] == "Expire must be so many seconds, not 0"
+    assert len(errors) == 4
+    stage.said("alice > INFO", "service INFO")  # and no TERM of legs that have never been
+    stage.play("alice BYE")
+    stage.forget()
+
+
+@pytest.mark.proves("S-51")
+def test_only_what_refreshes_names_an_interval(stage: Stage) -> None:
+    stage.play(*SENT, "service INFO")
+    assert "Expire" not in stage.arrived("bob", "INFO")
+    stage.play("bob BYE")
+    stage.forget()
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_the_service_may_name_another_interval_later(stage: Stage, method: str) -> None:
+    stage.dial("bob", headers={"Expire": 600})
+    stage.play("bob 200", "service ACK", "wait 100")
+    stage.play(
+        f"service {method} offer Expire=30",
+        f"bob 200 {method}",
+        *(["service ACK"] if method == "INVITE" else []),
+        "wait 9.9",
+    )
+    stage.forget()
+    stage.play("wait 0.1", "bob 200 UPDATE")
+    stage.said("bob < UPDATE", "bob > 200 UPDATE")
+    assert stage.person("bob").inbox[-1]["Expire"] == 30
+    stage.play("bob BYE")
+    stage.forget()
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_the_services_own_offer_is_a_refresh(stage: Stage, method: str) -> None:
+    stage.dial("bob", headers={"Expire": 30})
+    stage.play("bob 200", "service ACK", "wait 9")
+    stage.play(f"service {method} offer")
+    stage.forget()
+    stage.play("wait 1")
+    stage.said()
+    stage.play(f"bob 200 {method}", *(["service ACK"] if method == "INVITE" else []))
+    stage.forget()
+    stage.play("wait 7.9")
+    stage.said()
+    stage.play("bob BYE")
+    stage.forget()
+
+
+def test_who_refreshes_goes_on_though_the_peer_names_no_interval(stage: Stage) -> None:
+    stage.dial("bob", headers={"Expire": 30})
+    stage.play("bob 200", "service ACK", "wait 5", "bob UPDATE")
+    stage.forget()
+    stage.play("wait 10", "bob 200 UPDATE")
+    stage.said("bob < UPDATE", "bob > 200 UPDATE")
+    stage.play("bob BYE")
+    stage.forget()
+
+
 # CANCEL.
+
+
+def test_a_cancel_finds_an_invite_with_a_large_number(stage: Stage) -> None:
+    stage.play("alice INVITE CSeq=70000", "service 200", "alice ACK RelatedID=70000")
+    stage.forget()
+    stage.play("alice CANCEL CSeq=70001 RelatedID=70000")
+    stage.said("alice > CANCEL", "alice < 200 CANCEL")
+    stage.play("alice BYE CSeq=70002")
+    stage.forget()
+
+
+def test_the_service_cancels_nothing_but_an_invite(stage: Stage) -> None:
+    stage.play(*SENT, "service INFO")
+    stage.forget()
+    stage.task.cancel(stage.sent[-1])
+    stage.said()
+    stage.counted("CANCEL of nothing")
+    stage.play("bob BYE")
+    stage.forget()
 
 
 def test_a_cancel_of_another_request_matches_no_invite(stage: Stage) -> None:

@@ -116,6 +116,15 @@ def test_one_that_starts_another_makes_nobody_late(bench: Bench) -> None:
     assert len(bench.clock.getDelayedCalls()) <= 1
 
 
+def test_the_next_one_is_due_when_it_is_due(bench: Bench) -> None:
+    queue = bench.timers.queue(5, bench.fire)
+    queue.start("one")
+    bench.pass_by(0.25)
+    queue.start("two")
+    bench.pass_by(*[0.25] * 24)
+    assert bench.fired == [(5, "one"), (5.25, "two")]
+
+
 def test_one_that_raises_stops_no_other(bench: Bench) -> None:
     queue = bench.timers.queue(5, bench.fire)
     for item in ("bad one", "two", "bad three", "four"):
