@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from gortc.jsip.message import Response
@@ -246,3 +247,52 @@ def test_timers_of_both_kinds_are_counted() -> None:
     timers.queue(5, print).start("constant")
     timers.start(7, print, "named")
     assert len(timers) == 2
+
+
+# States.
+
+
+@pytest.mark.proves("S-36")
+def test_a_cancel_of_nothing_makes_no_early_dialogue(stage: Stage) -> None:
+    stage.play("service INVITE")
+    stage.task.send(stage.session.make("CANCEL"))
+    stage.counted("CANCEL of nothing")
+    stage.forget()
+    stage.play("bob UPDATE offer")
+    stage.said("bob > UPDATE", "bob < 481 UPDATE")
+    stage.play("bob 486 INVITE")
+    stage.forget()
+
+
+def test_the_service_cancels_its_re_invite_before_the_ack_to_its_200(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 200", "service INVITE")
+    stage.forget()
+    stage.play("service CANCEL")
+    stage.said("alice < CANCEL")
+    stage.play("alice 200 CANCEL", "alice 487 INVITE", "alice ACK RelatedID=1")
+    stage.said(
+        "alice > 200 CANCEL", "alice > 487 INVITE", "alice < ACK", "service 487 INVITE", "alice > ACK", "service ACK"
+    )
+    stage.play("alice BYE")
+    stage.forget()
+
+
+def test_who_has_hung_up_before_the_ack_is_leaving(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 200", "service BYE")
+    stage.forget()
+    stage.play("alice INFO", "alice ACK RelatedID=1", "alice BYE", "alice 200 BYE")
+    stage.said(
+        "alice > INFO", "alice < 481 INFO", "alice > ACK", "service ACK", "alice > BYE", "alice < 200 BYE",
+        "alice > 200 BYE", "service TERM",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE", "PRACK", "INFO"])
+def test_nothing_goes_into_a_call_that_is_over_however_often(stage: Stage, method: str) -> None:
+    stage.play(*SENT)
+    stage.probe.reactions["BYE"] = lambda task, message: Deferred()  # it lives on
+    stage.play("bob BYE")
+    stage.forget()
+    stage.play(f"service {method} offer", f"service {method} offer")
+    stage.said(*[f"service 481 {method} (local)"] * 2)
+    stage.task.finish()
