@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+AT_RANDOM := tests/model tests/jsip/test_syntax_fuzz.py
 
 .DELETE_ON_ERROR:
-.PHONY: run demo test check docs bench format clean
+.PHONY: run demo test fuzz check docs bench format clean
 
 run: $(VENV)/run
 	exec $(BIN)/twistd -n --pidfile= gortc $(ARGS)
@@ -15,8 +16,13 @@ demo: $(VENV)/run
 	$(BIN)/python -m gortc.client.demo $(ARGS)
 
 test: $(VENV)/dev
-	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term --ignore=tests/model $(ARGS)
 	$(BIN)/python tests/coverage_floor.py
+	$(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=ci $(AT_RANDOM)
+
+# Until something is found, or nobody wants to wait any longer.
+fuzz: $(VENV)/dev
+	while $(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=fuzz $(AT_RANDOM) $(ARGS); do :; done
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -248,8 +248,11 @@ class InviteSession(Session):
             self.exchange = None
 
     def _answered(self, response: Response) -> None:
+        over = response.code in (408, 481) and not response.local  # RFC 5057 section 5.1
+        if over:
+            self.state = ENDED  # nothing more goes to a peer that doesn't know the dialogue
         self.deliver(response)
-        if response.code in (408, 481) and not response.local:  # RFC 5057 section 5.1
+        if over:
             self.end()
 
     # down

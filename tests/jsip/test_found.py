@@ -56,6 +56,17 @@ def test_a_200_has_its_ack_also_where_the_session_ends_before_the_services(stage
     stage.said(f"bob > {code} INFO", f"service {code} INFO", "bob < ACK", "service TERM")
 
 
+@pytest.mark.proves("S-26")
+@pytest.mark.parametrize("code", [408, 481])
+def test_nothing_more_goes_to_a_peer_that_does_not_know_the_dialogue(stage: Stage, code: int) -> None:
+    """The service ends as it is told: its leg must not be hung up, for there is none."""
+    stage.probe.reactions[f"{code} INFO"] = lambda task, _: task.finish()
+    stage.play("service INVITE", "bob 200", "service ACK", "service INFO")
+    stage.forget()
+    stage.play(f"bob {code} INFO")
+    stage.said(f"bob > {code} INFO", f"service {code} INFO")
+
+
 @pytest.mark.proves("S-22")
 def test_a_call_that_is_placed_as_another_ones_time_is_up_makes_no_third_wait(stage: Stage) -> None:
     stage.probe.reactions["408 INVITE (local)"] = lambda task, _: task.open("bob@gortc.local")

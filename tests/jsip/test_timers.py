@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from attrs import fields
 from twisted.internet.task import Clock
 
 from gortc.jsip.timers import Timers, Times
@@ -207,7 +210,17 @@ def test_the_defaults() -> None:
     ) == (5, 60, 60, 600, 32, 32, 5, 600, 10, 86_400, 5, 15, 40)  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["transaction", "invite", "cancel", "ack", "session", "session_min", "ping"])
-def test_no_time_is_0(name: str) -> None:
+TIMES: dict[str, Any] = {time.name: 1 if isinstance(time.default, int) else 0.5 for time in fields(Times)}
+"""Each of them, and a short one."""
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_the_shortest_times(name: str) -> None:
+    assert getattr(Times(**{name: TIMES[name]}), name) == TIMES[name]
+    none: dict[str, Any] = {name: -0.5 if name == "session_margin" else 0}
     with pytest.raises(ValueError, match=name):
-        Times(**{name: 0})
+        Times(**none)
+
+
+def test_a_session_may_have_no_margin() -> None:
+    assert Times(session_margin=0).session_margin == 0
