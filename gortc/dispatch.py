@@ -10,7 +10,6 @@ import os
 from typing import TYPE_CHECKING
 
 from gortc.jsip.message import Request, Response, response
-from gortc.jsip.methods import TERM
 from gortc.jsip.uri import URI, BadURI, parse
 from gortc.service.task import START, Task
 
@@ -36,7 +35,7 @@ class Dispatcher:
 
     def receive(self, message: Request | Response) -> None:
         """Find an owner for a session that has none: its first request. What comes after its refusal ends here."""
-        if type(message) is Request and message.method != TERM:
+        if type(message) is Request:
             self._select(message)
 
     def start(self, context: Context, details: dict[str, object]) -> Task:
@@ -72,7 +71,7 @@ class Dispatcher:
                 return self._refuse(request, 404, "the instance of this relid is gone")
             return self._enter(task, request)
         name = name or self._name_by_host(request, router) or DEFAULT  # step 4
-        context = self.services.get(name)
+        context = self.services.loaded.get(name)
         if context is None:  # step 5
             return self._refuse(request, 404, f"no service is loaded as {name[:80]!r}")
         task = self.chosen.get((name, relid)) if relid else None

@@ -34,6 +34,9 @@ class Owner(Protocol):
     def receive(self, message: Request | Response) -> None:
         """Take one message or event of a session."""
 
+    def left(self, session: Session) -> None:
+        """`session` is over: what is told about it is TERM, once."""
+
 
 class Dispatch(Protocol):
     """The storey above the stack."""

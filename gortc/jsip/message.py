@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gortc.jsip.methods import TERM
-from gortc.jsip.status import phrase
+from gortc.jsip.status import PHRASES, phrase
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
@@ -124,7 +124,16 @@ def answer_headers(request: Mapping[str, Any], code: int) -> Headers:
 
 def response(request: Request, code: int, headers: Mapping[str, Any] | None = None, local: bool = False) -> Response:
     """A response with `code` (100..699) to `request`, with further `headers` (`Body` among them)."""
-    made = answer_headers(request.headers, code)
+    asked = request.headers
+    made: Headers = {  # answer_headers, without its call
+        "Type": "RESPONSE",
+        "Code": code,
+        "Desc": PHRASES.get(code) or phrase(code),
+        "From": asked["From"],
+        "To": asked["To"],
+        "DialogueID": asked["DialogueID"],
+        "CSeq": asked["CSeq"],
+    }
     if headers:
         made.update(headers)
     answer = Response(made, code, request.cseq, local)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gortc.jsip.invite_session import InviteSession
 from gortc.jsip.layers import Channel, Dispatch, Journal, Owner
-from gortc.jsip.message import Headers, Request, Response, term
+from gortc.jsip.message import Headers, Request, Response
 from gortc.jsip.methods import ACK, INVITE, STARTERS
 from gortc.jsip.request_session import RequestSession
 from gortc.jsip.session import Session
@@ -109,7 +109,8 @@ class Sessions:
         del channel.sessions[session.dialogue_id]
         if not channel.sessions:
             channel.release()
-        session.deliver(term(session))
+        if session.owner is not None:
+            session.owner.left(session)
 
 
 def give_back(refused: Response) -> None:

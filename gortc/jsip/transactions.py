@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from gortc.jsip.syntax import Syntax
 
 
+EVENTS = tuple(map(classify, range(700)))
+"""The event that a response is, by its code."""
+
+
 class Transactions:
     """The storey between syntax and sessions."""
 
@@ -95,7 +99,7 @@ class Transactions:
             return
         message.session = session
         message.request = transaction.request
-        transaction.step(classify(message.code), message)
+        transaction.step(EVENTS[message.code], message)
 
     def _receive_related(self, session: Session, message: Request) -> None:
         """An ACK or a CANCEL: `RelatedID` names the INVITE meant; absent, the open one of that side."""
@@ -141,7 +145,7 @@ class Transactions:
         if transaction is None or transaction.request is not message.request:
             self.journal.note("late response", message.session.channel.name, message)
         else:
-            transaction.step(classify(message.code), message)
+            transaction.step(EVENTS[message.code], message)
 
     def unexpected(self, transaction: Transaction, event: str, message: Any) -> None:
         """The one door for what the tables do not list: dropped, counted, logged."""

@@ -53,19 +53,14 @@ LENGTH_MAX = 1024
 """No URI is longer, in characters."""
 
 
+@lru_cache(maxsize=4096)  # peers choose what is kept: 4 MB at the most, for no URI is longer than LENGTH_MAX
 def parse(text: str) -> URI:
     """Read one URI.
 
     Raises BadURI where `text` does not follow the grammar, is too long, or its port is over 65,535.
     """
-    if len(text) <= 128:
-        return _known(text)
     if len(text) > LENGTH_MAX:
         raise BadURI(f"a URI of more than {LENGTH_MAX} characters")
-    return _parse(text)
-
-
-def _parse(text: str) -> URI:
     match = _URI.fullmatch(text)
     if match is None:
         raise BadURI(f"not a URI: {text[:80]!r}")
@@ -77,6 +72,3 @@ def _parse(text: str) -> URI:
         key, equals, value = param.partition("=")
         params.setdefault(key, value if equals else None)
     return URI(text, match["prefix"], match["user"], match["host"].lower(), port, params)
-
-
-_known = lru_cache(maxsize=4096)(_parse)  # short ones only: peers choose what is kept

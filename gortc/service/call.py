@@ -49,17 +49,17 @@ class Call:
     """
 
     caller: Leg
+    first: Request | None = None
+    _started = False
+    _run: Run | None = None
+    _waiting: deque[Leg] | None = None
+    _reader: Deferred[None] | None = None
 
     def __init__(self, task: Task, logic: Logic) -> None:
         self.task = task
-        self.first: Request | None = None
         self.details: Headers = {}
         self._logic = logic
         self._legs: dict[Session, Leg] = {}
-        self._started = False
-        self._run: Run | None = None
-        self._waiting: deque[Leg] | None = None
-        self._reader: Deferred[None] | None = None
 
     # what a service sees
 
@@ -204,17 +204,18 @@ class Call:
         assert leg.session is not None
         self._legs[leg.session] = leg
 
-    def receive(self, message: Request | Response) -> Deferred[Any] | None:
+    def receive(self, message: Request | Response) -> None:
         """Take a message of any leg; the first one starts the coroutine."""
         if not self._started:
             self._started = True
             assert isinstance(message, Request)
-            return self._start(message)
+            self._start(message)
+            return
         leg = self._legs.get(message.session)
         if leg is None:
             if isinstance(message, Request):
                 self._join(message)
-            return None
+            return
         leg.receive(message)
         if isinstance(message, Request):
             if message.method == TERM:
@@ -223,7 +224,6 @@ class Call:
                     self._wake()
             elif self._run is not None and self._gives_up(message):
                 self._run.cancel()
-        return None
 
     def _gives_up(self, message: Request) -> bool:
         """Whether the caller no longer waits for an answer: a CANCEL of its first INVITE, or a BYE before the 200."""
@@ -233,16 +233,15 @@ class Call:
             return not self.caller.answered
         return message.method == CANCEL and message.related is self.first
 
-    def _start(self, message: Request) -> Deferred[Any]:
+    def _start(self, message: Request) -> None:
         if message.method == START:
             self.details = {name: value for name, value in message.headers.items() if name != "Type"}
         else:
             self.first = message
             self.caller = Leg(self, message.headers["Request-URI"], message)
             self.adopt(self.caller)
-        self._run = run = Run(self._logic(self), self._done, LegFailed)
-        run.step()
-        return run.ended
+        self._run = Run(self._logic(self), self.task, self._done, LegFailed)
+        self._run.begin()
 
     def _done(self, failure: Failure | None) -> None:
         """The coroutine has ended: so does the call. The task hears of a failure of the service's own by itself."""

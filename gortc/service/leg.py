@@ -42,6 +42,22 @@ class Leg:
     `uri` is the Request-URI; `answered` tells whether we have answered the leg, `over` whether it has ended.
     """
 
+    # What most legs never need is here, and not in each of them.
+    session: Session | None = None
+    peer: Leg | None = None
+    over = False
+    answered = False
+    _names: tuple[str | None, str | None] = (None, None)
+    _answers: dict[Request, Callable[[Response], None]] | None = None
+    _awaited: dict[Request, Deferred[Response]] | None = None
+    _acks: dict[Request, Callable[[Request | None], None]] | None = None
+    _closed: tuple[Deferred[None], ...] = ()
+    _relay: Callable[[Request], bool] | None = None
+    _unread: deque[Request] | None = None
+    _reader: Deferred[None] | None = None
+    _heard: tuple[tuple[int, Any], ...] = ()
+    _heard_at = 0.0
+
     def __init__(
         self,
         call: Call,
@@ -51,22 +67,12 @@ class Leg:
         callee: str | None = None,
     ) -> None:
         self.call = call
-        self._names = (caller, callee)
         self.uri = uri
-        self.session: Session | None = request.session if request is not None else None
-        self.over = False
-        self._first = request
-        self._answers: dict[Request, Callable[[Response], None]] = {}
-        self._awaited: dict[Request, Deferred[Response]] = {}
-        self._acks: dict[Request, Callable[[Request | None], None]] = {}
-        self._closed: list[Deferred[None]] = []
-        self.peer: Leg | None = None
-        self._relay: Callable[[Request], bool] | None = None
-        self._unread: deque[Request] | None = None
-        self._reader: Deferred[None] | None = None
-        self._heard: list[tuple[int, Any]] = []
-        self._heard_at = 0.0
-        self.answered = False
+        if request is not None:
+            self.request = request
+            self.session = request.session
+        elif caller or callee:
+            self._names = (caller, callee)
 
     def __repr__(self) -> str:
         return f"<leg {self.uri}{' over' if self.over else ''}>"
@@ -107,12 +113,13 @@ class Leg:
         """The headers of its first request that may be carried over to another leg, Body among them."""
         return self.request.carried
 
-    @property
-    def request(self) -> Request:
-        """Its first request. Raises RuntimeError where none has been sent yet."""
-        if self._first is None:
+    request: Request
+    """Its first request. Raises RuntimeError where none has been sent yet."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "request":
             raise RuntimeError("nothing has been sent on this leg")
-        return self._first
+        raise AttributeError(f"a leg has no {name}")
 
     # an incoming leg
 
@@ -129,7 +136,7 @@ class Leg:
         heard = (code, headers.get("Body"))
         if heard in self._heard and now - self._heard_at < self.call.times.invite / 2:
             return
-        self._heard = [*self._heard[-7:], heard]
+        self._heard = (*self._heard[-7:], heard)
         self._heard_at = now
         self.call.task.answer(self.request, code, headers=headers)
 
@@ -149,7 +156,8 @@ class Leg:
             return fail(LegFailed(487, "the caller has gone"))
 
         def forget(_: object) -> None:
-            self._acks.pop(invite, None)
+            if self._acks:
+                self._acks.pop(invite, None)
 
         def acked(ack: Request | None) -> None:
             if ack is None:
@@ -161,7 +169,7 @@ class Leg:
 
         done: Deferred[Request] = Deferred(forget)
         self.answered = True
-        self._acks[invite] = acked
+        self.expect_ack(invite, acked)
         self.call.task.answer(invite, 200, headers=carried)
         return done
 
@@ -271,7 +279,7 @@ class Leg:
         if self.over:
             done.callback(None)
         else:
-            self._closed.append(done)
+            self._closed = (*self._closed, done)
         return done
 
     def hang_up(self, code: int = 480, reason: str | None = None) -> None:
@@ -312,43 +320,47 @@ class Leg:
 
     def expect_answer(self, request: Request, answered: Callable[[Response], None]) -> None:
         """Call `answered` with each response to `request`."""
+        if self._answers is None:
+            self._answers = {}
         self._answers[request] = answered
 
     def expect_ack(self, invite: Request, acked: Callable[[Request | None], None]) -> None:
         """Call `acked` with the ACK to our answer to `invite`, or with None where it can't come any more."""
+        if self._acks is None:
+            self._acks = {}
         self._acks[invite] = acked
 
     def release(self) -> None:
         """The call is over: hold on to nothing that leads back to it, and let nobody wait for an answer in vain."""
-        self._answers.clear()
-        self._acks.clear()
+        self._answers = self._acks = None
         self._end()
-        for done in list(self._awaited.values()):
-            done.addErrback(_ignore)
-            done.cancel()
+        if self._awaited:
+            for done in list(self._awaited.values()):
+                done.addErrback(_ignore)
+                done.cancel()
 
     def receive(self, message: Request | Response) -> None:
         """Take a message of this leg."""
         if isinstance(message, Response):
             self._receive_response(message)
         elif message.method == ACK:
-            if message.related is not None and (acked := self._acks.pop(message.related, None)):
+            if self._acks and message.related is not None and (acked := self._acks.pop(message.related, None)):
                 acked(message)
         elif message.method == BYE:
             self._end()
         elif message.method == TERM:
             self._end()
-            for request in list(self._answers):  # sent as the session ended: nobody answers any more
+            for request in list(self._answers or ()):  # sent as the session ended: nobody answers any more
                 self._receive_response(response(request, 487, local=True))
         elif not (self._relay is not None and self._relay(message)) and message.method != CANCEL:
             self._take(message)
 
     def _receive_response(self, response: Response) -> None:
-        answered = self._answers.get(response.request)
-        if response.code >= 200:
-            self._answers.pop(response.request, None)
-        if answered is not None:
-            answered(response)
+        if self._answers:
+            find = self._answers.get if response.code < 200 else self._answers.pop
+            answered = find(response.request, None)
+            if answered is not None:
+                answered(response)
 
     def _take(self, request: Request) -> None:
         if self._unread is not None:
@@ -374,17 +386,18 @@ class Leg:
             return
         self.over = True
         self.peer = self._relay = None
-        acks, self._acks = self._acks, {}
-        for acked in acks.values():
-            acked(None)
-        self._wake()
-        closed, self._closed = self._closed, []
+        acks, self._acks = self._acks, None
+        if acks:
+            for acked in acks.values():
+                acked(None)
+        if self._reader is not None:
+            self._wake()
+        closed, self._closed = self._closed, ()
         for done in closed:
             done.callback(None)
 
     def _forget_closed(self, done: Deferred[None]) -> None:
-        if done in self._closed:
-            self._closed.remove(done)
+        self._closed = tuple(other for other in self._closed if other is not done)
 
     def _await(
         self, request: Request, done: Deferred[Response], ringing: Callable[[Response], object] | None = None
@@ -401,10 +414,13 @@ class Leg:
                 done.errback(LegFailed(response.code, response.headers.get("Desc"), response))
 
         def forget(outcome: Any) -> Any:
-            self._awaited.pop(request, None)
+            if self._awaited:
+                self._awaited.pop(request, None)
             return outcome
 
-        self._answers[request] = answered
+        self.expect_answer(request, answered)
+        if self._awaited is None:
+            self._awaited = {}
         self._awaited[request] = done.addBoth(forget)
 
     def _send(self, method: str, body: Any, headers: Mapping[str, Any] | None) -> Request:
@@ -416,7 +432,7 @@ class Leg:
         if first is not None and "Max-Forwards" in first.headers:  # RFC 3261 section 16.6 step 3
             carried["Max-Forwards"] = first.headers["Max-Forwards"] - 1
         request = task.open(self.uri, method, body, carried, *self._names)
-        self._first = request
+        self.request = request
         self.session = request.session
         self.call.adopt(self)
         return request

@@ -90,34 +90,34 @@ class Registry:
     def __init__(self, realm: str, unread_max: int) -> None:
         self.realm = realm
         self._unread_max = unread_max
-        self._loaded: dict[str, Context] = {}
+        self.loaded: dict[str, Context] = {}
 
     def __iter__(self) -> Iterator[Context]:
-        return iter(list(self._loaded.values()))
+        return iter(list(self.loaded.values()))
 
     def get(self, name: str) -> Context | None:
         """The service loaded under `name`."""
-        return self._loaded.get(name)
+        return self.loaded.get(name)
 
     def load(self, logic: IServiceLogic, name: str, config: Mapping[str, Any], dispatch: Dispatcher) -> bool:
         """Load one service. A failure is logged with its traceback; returns whether it is loaded."""
         context = Context(logic, name, config, self.realm, self._unread_max)
         context.bind(dispatch)
-        self._loaded[name] = context
+        self.loaded[name] = context
         try:
             logic.load(context)
         except Exception:
-            del self._loaded[name]
+            del self.loaded[name]
             _log.failure("service {service} can't be loaded", service=name)
             return False
         return True
 
     def unload_all(self) -> None:
         """Let every instance end and every service go."""
-        for context in list(self._loaded.values()):
+        for context in list(self.loaded.values()):
             for task in list(context.tasks):
                 task.finish(503, "the server is stopping", "the server is stopping")
-            del self._loaded[context.name]
+            del self.loaded[context.name]
             try:
                 context.logic.unload()
             except Exception:

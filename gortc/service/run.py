@@ -7,36 +7,45 @@ A coroutine that awaits a Deferred gives it to us; when it fires, the coroutine 
 from __future__ import annotations
 
 from contextvars import copy_context
-from typing import Any, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Callable, Coroutine
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+if TYPE_CHECKING:
+    from gortc.service.task import Task
+
 
 class Run:
-    """One coroutine on its way. `finished` is called with None or the Failure that it ended with.
+    """One coroutine of a task on its way. `finished` is called with None or the Failure that it ended with.
 
-    `ended` fires before that: with None, or with a failure that is neither a cancellation nor one of `expected`.
-    Cancelling it cancels what the coroutine awaits.
+    Before that the task hears of its end: with a failure that is neither a cancellation nor one of `expected`.
     """
 
-    __slots__ = ("_awaited", "_context", "_coroutine", "_expected", "_finished", "ended")
+    __slots__ = ("_awaited", "_context", "_coroutine", "_expected", "_finished", "_task")
 
     def __init__(
         self,
         coroutine: Coroutine[Any, Any, Any],
+        task: Task,
         finished: Callable[[Failure | None], None],
-        *expected: type[Exception],
+        expected: type[Exception],
     ) -> None:
-        self.ended: Deferred[None] = Deferred(self.cancel)
         self._awaited: Deferred[Any] | None = None
         self._context = copy_context()
         self._coroutine = coroutine
-        self._expected: tuple[type[Exception], ...] = (CancelledError, *expected)
+        self._expected = expected
         self._finished = finished
+        self._task = task
+
+    def begin(self) -> None:
+        """Take the first step; let the task wait for what is left."""
+        self.step()
+        if self._awaited is not None:
+            self._task.hold(self)
 
     def step(self, outcome: Any = None) -> None:
-        """Begin, or go on with what the awaited Deferred has fired with: until it awaits another, or ends."""
+        """Go on with what the awaited Deferred has fired with: until it awaits another, or ends."""
         failure = None
         try:
             if isinstance(outcome, Failure):
@@ -56,14 +65,11 @@ class Run:
         except BaseException:  # sys.exit() and asyncio's cancellation, too, are the service's own
             failure = Failure()
         self._awaited = None
-        if not self.ended.called:  # it is where the task has ended before its coroutine
-            if failure is None or isinstance(failure.value, self._expected):
-                self.ended.callback(None)
-            else:
-                self.ended.errback(failure)
+        known = failure is None or isinstance(failure.value, (CancelledError, self._expected))
+        self._task.let_go(None if known else failure, self)
         self._finished(failure)
 
-    def cancel(self, _: object = None) -> None:
+    def cancel(self) -> None:
         """Cancel what the coroutine awaits; one in mid-step awaits nothing, and goes on."""
         if self._awaited is not None:
             self._awaited.cancel()

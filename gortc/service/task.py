@@ -6,15 +6,14 @@ the instance ends, its rows in the tables go at once and the stack alone finishe
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gortc.jsip.message import Headers, Request, Response, encode, response
+from gortc.jsip.message import Headers, Request, Response, encode, response, term
 from gortc.jsip.methods import ACK, CANCEL, INVITE, TERM
 from gortc.jsip.session import Session
 
@@ -28,10 +27,20 @@ START = "START"
 """Not a method and never on the wire: the event that `context.start` has made an instance."""
 
 
+class Awaited(Protocol):
+    """What an instance awaits: a Deferred, a coroutine on its way."""
+
+    def cancel(self) -> None:
+        """It is awaited no longer."""
+
+
 class Nobody:
     """Owns the sessions whose task has gone: the stack finishes them alone."""
 
     def receive(self, message: Request | Response) -> None:
+        """Nobody listens."""
+
+    def left(self, session: Session) -> None:
         """Nobody listens."""
 
 
@@ -42,32 +51,30 @@ class Task:
     """`context` is the service's, `sessions` the instance's legs, `first` the message that made the instance, and
     `relation` the relid of that message, where it had one."""
 
-    __slots__ = (
-        "_awaited", "_dispatch", "_ended", "_instance", "_mailbox", "_relids", "_running", "context", "first",
-        "relation", "sessions",
-    )  # fmt: skip
+    # What most instances never need is here, and not in each of them.
+    first: Request | None = None
+    relation: str | None = None
+    _instance: IServiceInstance | None = None
+    _mailbox: list[Request | Response | Session] | None = None
+    _awaited: dict[Awaited, None] | None = None
+    _relids: tuple[tuple[dict[Any, Task], Any], ...] = ()
+    _running = False
+    _ended = False
 
     def __init__(self, dispatch: Dispatcher, context: Context) -> None:
         self._dispatch = dispatch
-        self._mailbox: deque[Request | Response] = deque()
-        self._awaited: dict[Deferred[Any], None] = {}
-        self._relids: list[tuple[dict[Any, Task], Any]] = []
-        self._running = False
-        self._ended = False
         self.context = context
         self.sessions: dict[Session, None] = {}
-        self.first: Request | None = None
-        self.relation: str | None = None
-        self._instance: IServiceInstance | None = None
 
     # up
 
     def begin(self, message: Request) -> None:
         """Make the instance and give it its first message."""
         self.first = message
-        self.context.entered(self)
+        context = self.context
+        context.entered(self)
         try:
-            self._instance = self.context.logic.create(self)
+            self._instance = context.logic.create(self)
         except KeyboardInterrupt:
             raise
         except BaseException:
@@ -83,16 +90,29 @@ class Task:
     def receive(self, message: Request | Response) -> None:
         """Give one message to the instance, now or when it has returned from the one before."""
         if self._running:
+            if self._mailbox is None:
+                self._mailbox = []
             self._mailbox.append(message)
             return
         self._running = True
         try:
             self._give(message)
             while self._mailbox and not self._ended:
-                self._give(self._mailbox.popleft())
+                waiting = self._mailbox.pop(0)
+                self._give(term(waiting) if isinstance(waiting, Session) else waiting)
         finally:
             self._running = False
-        self._rest()
+        if not self._ended:
+            self._rest()
+
+    def left(self, session: Session) -> None:
+        """A leg is over: TERM, in its turn."""
+        if self._running:
+            if self._mailbox is None:
+                self._mailbox = []
+            self._mailbox.append(session)  # an instance that ends in this very turn needs no event
+        else:
+            self.receive(term(session))
 
     def _give(self, message: Request | Response) -> None:
         if self._instance is None:
@@ -109,17 +129,25 @@ class Task:
             self.sessions.pop(message.session, None)
 
     def _await(self, result: Any) -> None:
-        if isinstance(result, Coroutine):
+        if not isinstance(result, Deferred):
+            if not isinstance(result, Coroutine):  # a value that means nothing here
+                return
             result = Deferred.fromCoroutine(result)
-        elif not isinstance(result, Deferred):  # a value that means nothing here
-            return
         if result.called and not result.paused and not isinstance(result.result, (Failure, Deferred)):
             return
-        self._awaited[result] = None
-        result.addBoth(self._awaited_fired, result)
+        self.hold(result)
+        result.addBoth(self.let_go, result)
 
-    def _awaited_fired(self, outcome: object, awaited: Deferred[Any]) -> None:
-        self._awaited.pop(awaited, None)
+    def hold(self, awaited: Awaited) -> None:
+        """The instance awaits something: it lives on without a leg, and its end cancels what it awaits."""
+        if self._awaited is None:
+            self._awaited = {}
+        self._awaited[awaited] = None
+
+    def let_go(self, outcome: object, awaited: Awaited) -> None:
+        """What it has awaited is here; a Failure is the instance's own."""
+        if self._awaited is not None:
+            self._awaited.pop(awaited, None)
         if isinstance(outcome, Failure) and not (self._ended and outcome.check(CancelledError)):
             self._fail(outcome)
         elif not self._running:
@@ -161,7 +189,8 @@ class Task:
         answer = response(request, code, headers)
         if body is not None:
             answer.headers["Body"] = body
-        self.send(answer)
+        encode(answer)
+        answer.session.layer.below.send_response(answer)
 
     def open(
         self,
@@ -242,7 +271,7 @@ class Task:
         """Remember a row of dispatch's, to take it away at the end."""
         self._check_alive()
         table[key] = self
-        self._relids.append((table, key))
+        self._relids = (*self._relids, (table, key))
 
     def become(self, name: str) -> None:
         """Hand over to the service loaded under `name`: a new instance of it gets the first message and the legs.
@@ -281,8 +310,9 @@ class Task:
         sessions, self.sessions = list(self.sessions), {}
         for session in sessions:
             session.owner = NOBODY
-        for awaited in list(self._awaited):
-            awaited.cancel()
+        if self._awaited:
+            for awaited in list(self._awaited):
+                awaited.cancel()
         for session in sessions:
             if not session.over:
                 session.abandon(code, reason, bye_reason)

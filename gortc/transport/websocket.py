@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -77,7 +78,8 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     def onOpen(self) -> None:  # noqa: N802
         """The handshake is done: the channel has its connection."""
-        self._out: list[bytes] | None = None
+        self._out: list[bytes] = []
+        self._at_once = isinstance(self.transport, Connection)  # a socket's own, no TLS in between
         self._stalled = False
         self._unsent = 0
         self.transport.registerProducer(self, True)
@@ -100,28 +102,31 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         if self.data or self.current_frame is not None or self.inside_message:
             super().dataReceived(data)
             return
-        out: list[bytes] = []
-        self._out = out
-        at, end, largest = 0, len(data), self.factory.frame_max
-        receive = self.factory.channels.receive
-        while end - at >= 6 and data[at] == _TEXT and data[at + 1] & _MASKED and self.state == self.STATE_OPEN:
-            size, start = data[at + 1] & 0x7F, at + 6
-            if size == 126:
-                size, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 8
-            stop = start + size
-            if size == 127 or size > largest or stop > end or (size < 126 and start - at == 8):
-                break  # section 5.2: the length takes the fewest bytes it can; Autobahn says 1002
-            mask = (data[start - 4 : start] * (size // 4 + 1))[:size]
-            payload = (int.from_bytes(data[start:stop], "little") ^ int.from_bytes(mask, "little")).to_bytes(
-                size, "little"
-            )
-            if not payload.isascii() and not _is_utf8(payload):
-                break  # Autobahn says 1007
-            receive(channel, self, payload)
-            at = stop
-        self._out = None
-        if out:
-            self.transport.write(b"".join(out))
+        factory = self.factory
+        gathering: list[RtcProtocol] = []
+        factory.gathering = gathering
+        at, end, largest = 0, len(data), factory.frame_max
+        receive = factory.channels.receive
+        try:
+            while end - at >= 6 and data[at] == _TEXT and data[at + 1] & _MASKED and self.state == self.STATE_OPEN:
+                size, start = data[at + 1] & 0x7F, at + 6
+                if size == 126:
+                    size, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 8
+                stop = start + size
+                if size == 127 or size > largest or stop > end or (size < 126 and start - at == 8):
+                    break  # section 5.2: the length takes the fewest bytes it can; Autobahn says 1002
+                mask = (data[start - 4 : start] * (size // 4 + 1))[:size]
+                payload = (int.from_bytes(data[start:stop], "little") ^ int.from_bytes(mask, "little")).to_bytes(
+                    size, "little"
+                )
+                if not payload.isascii() and not _is_utf8(payload):
+                    break  # Autobahn says 1007
+                receive(channel, self, payload)
+                at = stop
+        finally:
+            factory.gathering = None
+        for connection in gathering:
+            connection.flush()
         if at < end:
             super().dataReceived(data[at:])
 
@@ -147,11 +152,32 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             frame = b"\x81\x7e" + size.to_bytes(2, "big") + data
         else:
             frame = b"\x81\x7f" + size.to_bytes(8, "big") + data
-        if self._out is None:
-            self.transport.write(frame)
+        gathering = self.factory.gathering
+        if gathering is None:
+            self._write(frame)
         else:
+            if not self._out:
+                gathering.append(self)
             self._out.append(frame)
         return True
+
+    def flush(self) -> None:
+        """Write what has gathered during one read, whosever read it was."""
+        if self._out:
+            data = b"".join(self._out)
+            self._out.clear()
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        """Write at once where nothing waits: the reactor would take another turn, and two changes of what it polls."""
+        transport = self.transport
+        if self._at_once and transport.connected and not transport.dataBuffer and not transport._tempDataBuffer:
+            sent = transport.writeSomeData(data)
+            if sent == len(data):
+                return
+            if type(sent) is int:  # else the connection is lost, as the reactor will find
+                data = data[sent:]
+        transport.write(data)
 
     def pauseProducing(self) -> None:  # noqa: N802
         """The peer does not read what we write: read no more of what it writes, and count what waits."""
@@ -180,9 +206,7 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         """Start the closing handshake; the channel waits for another connection from now on."""
         self._leave()
         if self.state == self.STATE_OPEN:
-            if self._out:  # what was answered so far goes first
-                self.transport.write(b"".join(self._out))
-                self._out.clear()
+            self.flush()  # what was answered so far goes first
             self.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
 
     def connectionMade(self) -> None:  # noqa: N802
@@ -242,6 +266,8 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.ping = settings.times.ping
         self.dead = settings.times.dead
         self.connections: set[RtcProtocol] = set()
+        self.gathering: list[RtcProtocol] | None = None
+        """Whose frames gather until the end of the read that is going on."""
         self._domains = settings.own_domains
         self._origins = frozenset(settings.origins)
         self.setProtocolOptions(
