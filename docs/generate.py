@@ -22,7 +22,7 @@ from gortc.jsip.invite_client import InviteClient
 from gortc.jsip.invite_server import InviteServer
 from gortc.jsip.request_client import RequestClient
 from gortc.jsip.request_server import RequestServer
-from gortc.jsip.timers import Times
+from gortc.jsip.times import Times
 from gortc.jsip.transaction import Transaction
 
 ROOT = Path(__file__).parent.parent

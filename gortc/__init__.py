@@ -2,11 +2,13 @@
 
 from gortc.jsip.message import Request, Response
 from gortc.jsip.session import Session
-from gortc.jsip.timers import Times
-from gortc.service.call import Call, service
+from gortc.jsip.times import Times
+from gortc.service.call import Call
+from gortc.service.context import Context
 from gortc.service.interfaces import IServiceInstance, IServiceLogic
 from gortc.service.leg import Leg, LegFailed
-from gortc.service.registry import Context, Use
+from gortc.service.plugin import service
+from gortc.service.registry import Use
 from gortc.service.task import START, Task
 from gortc.settings import Settings
 

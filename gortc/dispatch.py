@@ -7,7 +7,7 @@ URI, or an answer that says why not.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gortc.jsip.message import Request, Response, response
 from gortc.jsip.uri import URI, BadURI, parse
@@ -15,9 +15,10 @@ from gortc.service.task import START, Task
 
 if TYPE_CHECKING:
     from gortc.jsip.sessions import Sessions
-    from gortc.service.registry import Context, Registry
+    from gortc.service.context import Context
+    from gortc.service.registry import Registry
 
-DEFAULT = "default"
+DEFAULT: Final = "default"
 
 
 class Dispatcher:

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import Attribute, field, frozen
 from twisted.internet.endpoints import _parse as parse_endpoint
 
-from gortc.jsip.timers import Times
+from gortc.jsip.times import Times
 from gortc.jsip.uri import BadURI, parse
 from gortc.service.registry import Use
 

@@ -26,7 +26,7 @@ from gortc.client.player import Outcome, Player
 from gortc.client.scenario import Scenario
 from gortc.client.venue import Arrived
 from gortc.jsip.message import Headers
-from gortc.jsip.timers import Times
+from gortc.jsip.times import Times
 from gortc.node import Node
 from gortc.service.interfaces import IServiceLogic
 from gortc.settings import Settings, SettingsError

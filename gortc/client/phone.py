@@ -19,9 +19,10 @@ from gortc.jsip.message import Request, Response
 from gortc.jsip.methods import INFO, INVITE, MESSAGE, OPTIONS, PRACK, UPDATE
 from gortc.jsip.timers import TimerQueue
 from gortc.jsip.uri import BadURI, parse
-from gortc.service.call import Call, service
+from gortc.service.call import Call
+from gortc.service.context import Context
 from gortc.service.leg import Leg, LegFailed
-from gortc.service.registry import Context
+from gortc.service.plugin import service
 
 # States.
 IDLE = "idle"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gortc.jsip.message import Request, Response
 from gortc.jsip.methods import CANCEL
@@ -14,29 +14,28 @@ from gortc.jsip.transaction import (
     PROVISIONAL,
     SUCCESS,
     TRYING,
-    Table,
     Transaction,
 )
 
 if TYPE_CHECKING:
     from gortc.jsip.invite_session import InviteSession
 
-PROCEEDING = "proceeding"
-ACCEPTED = "accepted"  # RFC 6026: a 2xx went out, its ACK is awaited
-COMPLETED = "completed"  # a 3xx..6xx went out, its ACK is awaited
-DONE = "done"
+PROCEEDING: Final = "proceeding"
+ACCEPTED: Final = "accepted"  # RFC 6026: a 2xx went out, its ACK is awaited
+COMPLETED: Final = "completed"  # a 3xx..6xx went out, its ACK is awaited
+DONE: Final = "done"
 
 
 class InviteServer(Transaction):
-    """`first` tells the INVITE that opened the session from a re-INVITE."""
+    """`dialogue` is its session; `first` tells the INVITE that opened it from a re-INVITE."""
 
-    __slots__ = ("first",)
+    __slots__ = ("dialogue", "first")
 
-    session: InviteSession
+    dialogue: InviteSession
 
     def begin(self) -> None:
         """It has just been received."""
-        session = self.session
+        self.dialogue = session = cast("InviteSession", self.session)
         self.first = session.invited == 0 and not session.outgoing
         session.invited = self.request.cseq
         self.layer.ringing_in_all.start(self)
@@ -46,7 +45,7 @@ class InviteServer(Transaction):
         """Each 1xx but 100 starts the 60 s again; the 600 s in all go on."""
         self.wait(self.layer.ringing)
         if self.first:
-            self.session.step(PROVISIONAL, response)
+            self.dialogue.step(PROVISIONAL, response)
         self.layer.below.send(response)
 
     def trying(self, response: Response) -> None:
@@ -58,7 +57,7 @@ class InviteServer(Transaction):
         self.layer.ringing_in_all.stop(self)
         self.wait(self.layer.unacked)
         self.layer.below.send(response)
-        self.session.accepted(self, response)
+        self.dialogue.accepted(self, response)
 
     def refuse(self, response: Response) -> None:
         """A 3xx..6xx: its ACK is waited for and absorbed."""
@@ -66,62 +65,64 @@ class InviteServer(Transaction):
         self.wait(self.layer.error_unacked)
         self.layer.below.send(response)
         if self.first:
-            self.session.step(FAILURE, response)
-        self.session.finished(self)
+            self.dialogue.step(FAILURE, response)
+        self.dialogue.finished(self)
 
     def cancelled(self, cancel: Request) -> None:
         """RFC 3261 section 9.2: the UAS answers the INVITE with 487; the CANCEL has been answered 200."""
         self.answer(487)
-        self.session.deliver(cancel)
+        self.dialogue.deliver(cancel)
 
     def no_effect(self, cancel: Request) -> None:
         """RFC 3261 section 9.2: a CANCEL has no effect on a request that has got its final response."""
 
     def no_answer(self, _: Any) -> None:
         """The service did not answer in time: 408, and the service is told as if the peer had cancelled."""
-        cancel = self.session.make(CANCEL)
+        cancel = self.dialogue.make(CANCEL)
         cancel.local = True
         cancel.related = self.request
         self.answer(408)
-        self.session.deliver(cancel)
+        self.dialogue.deliver(cancel)
 
     def confirm(self, ack: Request) -> None:
         """The ACK to a 2xx goes to the service: it may carry an answer."""
         self.close()
         if self.first:
-            self.session.step(ACKED, ack)
-        self.session.deliver(ack)
+            self.dialogue.step(ACKED, ack)
+        self.dialogue.deliver(ack)
 
     def unacked(self, _: Any) -> None:
         """RFC 3261 section 13.3.1.4: without an ACK for 64*T1 the session is terminated with a BYE."""
         self.close()
-        self.session.hang_up_both("no ACK")
+        self.dialogue.hang_up_both("no ACK")
 
     def over(self, _: Any) -> None:
         """The ACK to a 3xx..6xx, or its time is up."""
         self.close()
         if self.first:
-            self.session.end()
+            self.dialogue.end()
 
-    START = PROCEEDING
-    TABLE: ClassVar[Table] = {
-        PROCEEDING: {
-            TRYING: (PROCEEDING, trying),
-            PROVISIONAL: (PROCEEDING, ring),
-            SUCCESS: (ACCEPTED, accept),
-            FAILURE: (COMPLETED, refuse),
-            CANCELLED: (PROCEEDING, cancelled),
-            EXPIRED: (PROCEEDING, no_answer),
-        },
-        ACCEPTED: {
-            ACKED: (DONE, confirm),
-            CANCELLED: (ACCEPTED, no_effect),
-            EXPIRED: (DONE, unacked),
-        },
-        COMPLETED: {
-            ACKED: (DONE, over),
-            CANCELLED: (COMPLETED, no_effect),
-            EXPIRED: (DONE, over),
-        },
-        DONE: {},
-    }
+
+S = InviteServer
+S.START = PROCEEDING
+S.TABLE = {
+    PROCEEDING: {
+        TRYING: (PROCEEDING, S.trying),
+        PROVISIONAL: (PROCEEDING, S.ring),
+        SUCCESS: (ACCEPTED, S.accept),
+        FAILURE: (COMPLETED, S.refuse),
+        CANCELLED: (PROCEEDING, S.cancelled),
+        EXPIRED: (PROCEEDING, S.no_answer),
+    },
+    ACCEPTED: {
+        ACKED: (DONE, S.confirm),
+        CANCELLED: (ACCEPTED, S.no_effect),
+        EXPIRED: (DONE, S.unacked),
+    },
+    COMPLETED: {
+        ACKED: (DONE, S.over),
+        CANCELLED: (COMPLETED, S.no_effect),
+        EXPIRED: (DONE, S.over),
+    },
+    DONE: {},
+}

@@ -8,7 +8,7 @@ outcomes of the first INVITE, the layer brings the requests received (named by t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gortc.jsip.message import Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, INFO, INVITE, PRACK, UPDATE
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
     Invite = InviteClient | InviteServer
 
 # States.
-NEW = "new"
-CALLING = "calling"
-EARLY = "early"
-ANSWERED = "answered"
-CONFIRMED = "confirmed"
-FAILED = "failed"
-CANCELLING = "cancelling"
-LEAVING = "leaving"
-ENDED = "ended"
+NEW: Final = "new"
+CALLING: Final = "calling"
+EARLY: Final = "early"
+ANSWERED: Final = "answered"
+CONFIRMED: Final = "confirmed"
+FAILED: Final = "failed"
+CANCELLING: Final = "cancelling"
+LEAVING: Final = "leaving"
+ENDED: Final = "ended"
 
 # What the service sends. Any other request of a dialogue, sent or received, goes as INFO does.
-SEND_INVITE = "send INVITE"
-SEND_UPDATE = "send UPDATE"
-SEND_PRACK = "send PRACK"
-SEND_INFO = "send INFO"
-SEND_BYE = "send BYE"
-SEND_CANCEL = "send CANCEL"
-SEND_ACK = "send ACK"
+SEND_INVITE: Final = "send INVITE"
+SEND_UPDATE: Final = "send UPDATE"
+SEND_PRACK: Final = "send PRACK"
+SEND_INFO: Final = "send INFO"
+SEND_BYE: Final = "send BYE"
+SEND_CANCEL: Final = "send CANCEL"
+SEND_ACK: Final = "send ACK"
 
-HANG_UP = "hang up"
+HANG_UP: Final = "hang up"
 """The stack itself ends the call: no ACK, or no refresh."""
 
-_RECEIVED = frozenset((INVITE, UPDATE, PRACK, BYE))
-_SENT = frozenset((INVITE, UPDATE, PRACK, BYE, CANCEL, ACK))
+_RECEIVED: Final = frozenset((INVITE, UPDATE, PRACK, BYE))
+_SENT: Final = frozenset((INVITE, UPDATE, PRACK, BYE, CANCEL, ACK))
 
-MISSED_MAX = 3
+MISSED_MAX: Final = 3
 """So many refreshes in a row unanswered, and the session is over."""
 
 
@@ -427,7 +427,7 @@ def expired(session: InviteSession) -> None:
 S = InviteSession
 Action = Callable[[Any, Any], None]
 
-TABLE: dict[str, dict[str, tuple[str, Action]]] = {
+TABLE: Final[dict[str, dict[str, tuple[str, Action]]]] = {
     NEW: {
         INVITE: (CALLING, S.incoming),
         SEND_INVITE: (CALLING, S.outgoing_invite),

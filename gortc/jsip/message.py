@@ -7,9 +7,9 @@ CSeq, code, the request that it answers) is worked out once and kept in slots be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import orjson
+from orjson import dumps
 
 from gortc.jsip.methods import TERM
 from gortc.jsip.status import PHRASES, phrase
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Headers = dict[str, Any]
 
-OWN_HEADERS = frozenset(
+OWN_HEADERS: Final = frozenset(
     (
         "Type", "Request-URI", "Code", "Desc", "From", "To", "DialogueID", "CSeq", "RelatedID", "Router", "Expire",
         "Max-Forwards",
@@ -154,4 +154,4 @@ def encode(message: Message) -> None:
 
     Raises TypeError where a header's value is no JSON value: the mistake of who made the message.
     """
-    message.data = orjson.dumps(message.headers)
+    message.data = dumps(message.headers)

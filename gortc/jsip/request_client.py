@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, Final
 
 from gortc.jsip.message import Response
-from gortc.jsip.transaction import EXPIRED, FAILURE, PROVISIONAL, SUCCESS, TRYING, Table, Transaction
+from gortc.jsip.transaction import EXPIRED, FAILURE, PROVISIONAL, SUCCESS, TRYING, Transaction
 
-UNANSWERED = "unanswered"
-PROCEEDING = "proceeding"
-DONE = "done"
+UNANSWERED: Final = "unanswered"
+PROCEEDING: Final = "proceeding"
+DONE: Final = "done"
 
 
 class RequestClient(Transaction):
@@ -46,21 +46,23 @@ class RequestClient(Transaction):
         """The peer did not answer in time: local 408."""
         self.step(FAILURE, self.local(408))
 
-    START = UNANSWERED
-    TABLE: ClassVar[Table] = {
-        UNANSWERED: {
-            TRYING: (PROCEEDING, trying),
-            PROVISIONAL: (PROCEEDING, proceed),
-            SUCCESS: (DONE, finish),
-            FAILURE: (DONE, finish),
-            EXPIRED: (UNANSWERED, give_up),
-        },
-        PROCEEDING: {
-            TRYING: (PROCEEDING, absorb),
-            PROVISIONAL: (PROCEEDING, progress),
-            SUCCESS: (DONE, finish),
-            FAILURE: (DONE, finish),
-            EXPIRED: (PROCEEDING, give_up),
-        },
-        DONE: {},
-    }
+
+S = RequestClient
+S.START = UNANSWERED
+S.TABLE = {
+    UNANSWERED: {
+        TRYING: (PROCEEDING, S.trying),
+        PROVISIONAL: (PROCEEDING, S.proceed),
+        SUCCESS: (DONE, S.finish),
+        FAILURE: (DONE, S.finish),
+        EXPIRED: (UNANSWERED, S.give_up),
+    },
+    PROCEEDING: {
+        TRYING: (PROCEEDING, S.absorb),
+        PROVISIONAL: (PROCEEDING, S.progress),
+        SUCCESS: (DONE, S.finish),
+        FAILURE: (DONE, S.finish),
+        EXPIRED: (PROCEEDING, S.give_up),
+    },
+    DONE: {},
+}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, Final
 
 from gortc.jsip.message import Response
-from gortc.jsip.transaction import EXPIRED, FAILURE, PROVISIONAL, SUCCESS, TRYING, Table, Transaction
+from gortc.jsip.transaction import EXPIRED, FAILURE, PROVISIONAL, SUCCESS, TRYING, Transaction
 
-UNANSWERED = "unanswered"
-PROCEEDING = "proceeding"
-DONE = "done"
+UNANSWERED: Final = "unanswered"
+PROCEEDING: Final = "proceeding"
+DONE: Final = "done"
 
 
 class RequestServer(Transaction):
@@ -40,21 +40,23 @@ class RequestServer(Transaction):
         """The service did not answer in time: 408."""
         self.answer(408)
 
-    START = UNANSWERED
-    TABLE: ClassVar[Table] = {
-        UNANSWERED: {
-            TRYING: (PROCEEDING, proceed),
-            PROVISIONAL: (PROCEEDING, proceed),
-            SUCCESS: (DONE, finish),
-            FAILURE: (DONE, finish),
-            EXPIRED: (UNANSWERED, give_up),
-        },
-        PROCEEDING: {
-            TRYING: (PROCEEDING, progress),
-            PROVISIONAL: (PROCEEDING, progress),
-            SUCCESS: (DONE, finish),
-            FAILURE: (DONE, finish),
-            EXPIRED: (PROCEEDING, give_up),
-        },
-        DONE: {},
-    }
+
+S = RequestServer
+S.START = UNANSWERED
+S.TABLE = {
+    UNANSWERED: {
+        TRYING: (PROCEEDING, S.proceed),
+        PROVISIONAL: (PROCEEDING, S.proceed),
+        SUCCESS: (DONE, S.finish),
+        FAILURE: (DONE, S.finish),
+        EXPIRED: (UNANSWERED, S.give_up),
+    },
+    PROCEEDING: {
+        TRYING: (PROCEEDING, S.progress),
+        PROVISIONAL: (PROCEEDING, S.progress),
+        SUCCESS: (DONE, S.finish),
+        FAILURE: (DONE, S.finish),
+        EXPIRED: (PROCEEDING, S.give_up),
+    },
+    DONE: {},
+}

@@ -18,7 +18,8 @@ from gortc.jsip.methods import ACK, INVITE, STARTERS
 from gortc.jsip.request_session import RequestSession
 from gortc.jsip.session import Session
 from gortc.jsip.syntax import BadMessage
-from gortc.jsip.timers import TimerQueue, Timers, Times
+from gortc.jsip.timers import TimerQueue, Timers
+from gortc.jsip.times import Times
 from gortc.jsip.uri import BadURI, parse
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ wrong in `Reason`; ACKs, responses and anything less readable are dropped. Nothi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import orjson
+from orjson import JSONDecodeError, dumps, loads
 
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Headers, Message, Request, Response, answer_headers
@@ -18,8 +18,8 @@ from gortc.jsip.methods import ACK, ALLOW, CANCEL, METHODS
 if TYPE_CHECKING:
     from gortc.jsip.transactions import Transactions
 
-CSEQ_MAX = 2**53 - 1  # what every JSON reader can hold as an integer (RFC 8259 section 6)
-DEPTH_MAX = 100
+CSEQ_MAX: Final = 2**53 - 1  # what every JSON reader can hold as an integer (RFC 8259 section 6)
+DEPTH_MAX: Final = 100
 """How deep arrays and objects of a message may be nested; what is deeper could be read but not written again."""
 
 Trace = Callable[[str, str, Headers], None]
@@ -46,13 +46,13 @@ class Syntax:
         """Take one text frame of `channel` (its UTF-8 was checked)."""
         try:
             try:
-                headers = orjson.loads(data)
-            except orjson.JSONDecodeError as error:
+                headers = loads(data)
+            except JSONDecodeError as error:
                 return self._drop(channel, f"not JSON: {error}")
             if type(headers) is not dict:
                 return self._drop(channel, "not a JSON object")
             try:
-                if data.count(b"[") + data.count(b"{") > DEPTH_MAX and depth(headers) > DEPTH_MAX:
+                if (b"[" in data or data.find(b"{", 1) > 0) and nested_too_deep(data, headers):
                     raise BadMessage(f"nested deeper than {DEPTH_MAX} levels")
                 message = read(headers)
             except BadMessage as bad:
@@ -67,7 +67,7 @@ class Syntax:
     def send(self, message: Message) -> None:
         """Write `message` to its session's channel; what can't be delivered comes back as `undelivered`."""
         channel = message.session.channel
-        code = channel.send(message.data or orjson.dumps(message.headers))
+        code = channel.send(message.data or dumps(message.headers))
         if code == 0:
             if self.trace is not None:
                 self.trace(">", channel.name, message.headers)
@@ -81,7 +81,7 @@ class Syntax:
         self._write(channel, answer_headers(request.headers, code) | headers)
 
     def _write(self, channel: Channel, headers: Headers) -> None:
-        if channel.send(orjson.dumps(headers)) == 0 and self.trace is not None:
+        if channel.send(dumps(headers)) == 0 and self.trace is not None:
             self.trace(">", channel.name, headers)
 
     def refuse(self, channel: Channel, headers: Headers, bad: BadMessage) -> None:
@@ -152,6 +152,11 @@ def answerable(headers: Headers) -> bool:
     except BadMessage:
         return False
     return all(type(headers.get(name)) is str and headers[name] for name in ("From", "To", "DialogueID"))
+
+
+def nested_too_deep(data: bytes, headers: Headers) -> bool:
+    """Whether `headers`, read from `data`, are nested deeper than may be. Brackets in a string may be many as well."""
+    return data.count(b"[") + data.count(b"{") > DEPTH_MAX and depth(headers) > DEPTH_MAX
 
 
 def depth(value: Any) -> int:

@@ -8,10 +8,7 @@ Starting and stopping are a dict insert and a delete, and a stopped timer leaves
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, Protocol, TypeVar
-
-from attrs import field, frozen
-from attrs.validators import ge, gt
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 
 class Call(Protocol):
@@ -31,39 +28,10 @@ class Clock(Protocol):
         """Call after `delay` seconds."""
 
 
-@frozen
-class Times:
-    """Every time of the stack, in seconds, with its default (docs/jsip.md section 5)."""
-
-    transaction: float = field(default=5.0, validator=gt(0))
-    """A request but INVITE, until its first response."""
-    provisional: float = field(default=60.0, validator=gt(0))
-    """The same after a provisional response."""
-    invite: float = field(default=60.0, validator=gt(0))
-    """An INVITE until its final response; each 1xx but 100 starts it again."""
-    invite_max: float = field(default=600.0, validator=gt(0))
-    """An INVITE until its final response, in all."""
-    cancel: float = field(default=32.0, validator=gt(0))
-    """A cancelled INVITE, until its final response (RFC 3261 section 9.1: 64*T1)."""
-    ack: float = field(default=32.0, validator=gt(0))
-    """A 2xx to an INVITE, until its ACK (RFC 3261 section 13.3.1.4: 64*T1)."""
-    error_ack: float = field(default=5.0, validator=gt(0))
-    """A 3xx..6xx to an INVITE, until its ACK."""
-    session: int = field(default=600, validator=ge(1))
-    """`Expire` of an INVITE that names none, and of our own."""
-    session_min: int = field(default=10, validator=ge(1))
-    """The least `Expire` taken; less gets 423 with `Min-Expire`."""
-    session_max: int = field(default=86400, validator=ge(1))
-    """The most `Expire` taken; more is taken as this."""
-    session_margin: float = field(default=5.0, validator=ge(0))
-    """How long after `Expire` a session without refresh is hung up."""
-    ping: float = field(default=15.0, validator=gt(0))
-    """Between two pings of a connection."""
-    dead: float = field(default=40.0, validator=gt(0))
-    """A connection from which nothing arrived for so long is dropped."""
-
-
 Item = TypeVar("Item", bound=Hashable)
+
+IDLE_MAX: Final = 8
+"""So many empty queues of named times are kept."""
 
 
 class TimerQueue(Generic[Item]):
@@ -94,11 +62,11 @@ class TimerQueue(Generic[Item]):
     def stop(self, item: Item) -> None:
         """`item` waits no longer; nothing happens where it did not."""
         if self._due.pop(item, None) is not None and not self._due and not self._constant:
-            self._rest()
+            self._timers.idle(self)
 
-    def _rest(self) -> None:
-        """A queue of a named time goes. A constant one keeps its call of the clock, which finds nothing and is then
-        not renewed: most requests are answered at once, and must not pay for a call each."""
+    def rest(self) -> None:
+        """An empty queue of a named time goes. A constant one keeps its call of the clock, which finds nothing and is
+        then not renewed: most requests are answered at once, and must not pay for a call each."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -120,12 +88,14 @@ class TimerQueue(Generic[Item]):
             except Exception:  # one item's failure must not stop the others' time
                 self._timers.failed()
         if self._due:
-            first = next(iter(self._due.values()))
-            if self._call is not None:  # one that fired has started another, which waits behind those that are left
-                self._call.cancel()
-            self._call = self._timers.clock.callLater(max(0.0, first - now), self._tick)
+            self._wait(next(iter(self._due.values())) - now)
         elif not self._constant:
-            self._rest()
+            self.rest()
+
+    def _wait(self, seconds: float) -> None:
+        if self._call is not None:  # one that fired has started another, which waits behind those that are left
+            self._call.cancel()
+        self._call = self._timers.clock.callLater(max(0.0, seconds), self._tick)
 
 
 class Timers:
@@ -137,6 +107,7 @@ class Timers:
         self.failed = failed
         self._constant: list[TimerQueue[Any]] = []
         self._named: dict[tuple[float, Callable[[Any], object]], TimerQueue[Any]] = {}
+        self._idle: dict[TimerQueue[Any], None] = {}
 
     def __len__(self) -> int:
         """How many items wait."""
@@ -154,11 +125,21 @@ class Timers:
         queue = self._named.get(key)
         if queue is None:
             queue = self._named[key] = TimerQueue(self, seconds, fire, constant=False)
+        elif self._idle:
+            self._idle.pop(queue, None)
         queue.start(item)
         return queue
 
+    def idle(self, queue: TimerQueue[Any]) -> None:
+        """A queue of a named time is empty. The last few stay until their call of the clock: a time that is named again
+        and again, as most callers name the same `Expire`, must not pay for a queue and a call each."""
+        self._idle[queue] = None
+        if len(self._idle) > IDLE_MAX:
+            next(iter(self._idle)).rest()
+
     def forget(self, queue: TimerQueue[Any]) -> None:
         """Drop an empty queue of a named time, so that peers who name many times leave nothing behind."""
+        self._idle.pop(queue, None)
         key = (queue.seconds, queue.fire)
         if self._named.get(key) is queue:
             del self._named[key]

@@ -1,13 +1,14 @@
 """What the four transaction machines share. docs/jsip.md section 3.
 
 Each is a table, `TABLE[state][event] = (next state, action)`: new state before the action, delivery upward last. A
-pair that the table does not list meets one door, `Transactions.unexpected`.
+pair that the table does not list meets one door, `Transactions.unexpected`. The tables stand below their classes,
+which can then be compiled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gortc.jsip.message import Request, Response, response
 from gortc.jsip.methods import BYE, CANCEL
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     from gortc.jsip.transactions import Transactions
 
 # What happens to a transaction. Responses are classified first (`classify`), looked up after.
-TRYING = "100"
-PROVISIONAL = "1xx"
-SUCCESS = "2xx"
-FAILURE = "3xx-6xx"
-ACKED = "ACK"
-CANCELLED = "CANCEL"
-EXPIRED = "expired"
+TRYING: Final = "100"
+PROVISIONAL: Final = "1xx"
+SUCCESS: Final = "2xx"
+FAILURE: Final = "3xx-6xx"
+ACKED: Final = "ACK"
+CANCELLED: Final = "CANCEL"
+EXPIRED: Final = "expired"
 
 Action = Callable[[Any, Any], None]
 Table = dict[str, dict[str, tuple[str, Action]]]

@@ -8,7 +8,7 @@ own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gortc.jsip.invite_client import InviteClient
 from gortc.jsip.invite_server import InviteServer
@@ -17,7 +17,8 @@ from gortc.jsip.message import Message, Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, INVITE, STARTERS
 from gortc.jsip.request_client import RequestClient
 from gortc.jsip.request_server import RequestServer
-from gortc.jsip.timers import Timers, Times
+from gortc.jsip.timers import Timers
+from gortc.jsip.times import Times
 from gortc.jsip.transaction import ACKED, CANCELLED, EXPIRED, FAILURE, Transaction, classify
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from gortc.jsip.syntax import Syntax
 
 
-EVENTS = tuple(map(classify, range(700)))
+EVENTS: Final = tuple(map(classify, range(700)))
 """The event that a response is, by its code."""
 
 

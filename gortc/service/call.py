@@ -12,35 +12,31 @@ CANCEL, BYE or a final response.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
-from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from gortc.jsip.message import Headers, Request, Response
 from gortc.jsip.methods import BYE, CANCEL, TERM
 from gortc.service.bridge import connect
-from gortc.service.interfaces import IServiceInstance, IServiceLogic
+from gortc.service.inbox import Inbox
 from gortc.service.leg import Leg, LegFailed
 from gortc.service.run import Run
 from gortc.service.task import START
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
-    from gortc.jsip.timers import Timers, Times
-    from gortc.service.registry import Context
+    from gortc.jsip.timers import Timers
+    from gortc.jsip.times import Times
+    from gortc.service.context import Context
     from gortc.service.task import Task
 
 Logic = Callable[["Call"], Coroutine[Any, Any, Any]]
 
 
-@implementer(IServiceInstance)
 class Call:
     """One running coroutine and its legs.
 
@@ -48,12 +44,11 @@ class Call:
     `details` has what `start` was given.
     """
 
-    caller: Leg
     first: Request | None = None
+    _caller: Leg | None = None
     _started = False
     _run: Run | None = None
-    _waiting: deque[Leg] | None = None
-    _reader: Deferred[None] | None = None
+    _joined: Inbox[Leg] | None = None
 
     def __init__(self, task: Task, logic: Logic) -> None:
         self.task = task
@@ -62,6 +57,13 @@ class Call:
         self._legs: dict[Session, Leg] = {}
 
     # what a service sees
+
+    @property
+    def caller(self) -> Leg:
+        """The leg that started it. Raises AttributeError where none has, and when the call is over."""
+        if self._caller is None:
+            raise AttributeError("this call has no caller")
+        return self._caller
 
     @property
     def context(self) -> Context:
@@ -154,9 +156,9 @@ class Call:
         From the first use of this on they wait here; before it, and for a service that never reads it, they are
         refused with 488.
         """
-        if self._waiting is None:
-            self._waiting = deque()
-        return self._read_joined()
+        if self._joined is None:
+            self._joined = Inbox(_is_there)
+        return self._joined.read(lambda: not self._legs)
 
     def link(self, one: Leg, other: Leg) -> None:
         """Relay between two legs what they send in their dialogues, early ones too, from now on."""
@@ -220,8 +222,8 @@ class Call:
         if isinstance(message, Request):
             if message.method == TERM:
                 self._legs.pop(message.session, None)
-                if not self._legs:  # nobody is left whom anybody could join
-                    self._wake()
+                if self._joined is not None and not self._legs:  # nobody is left whom anybody could join
+                    self._joined.wake()
             elif self._run is not None and self._gives_up(message):
                 self._run.cancel()
 
@@ -238,8 +240,8 @@ class Call:
             self.details = {name: value for name, value in message.headers.items() if name != "Type"}
         else:
             self.first = message
-            self.caller = Leg(self, message.headers["Request-URI"], message)
-            self.adopt(self.caller)
+            self._caller = leg = Leg(self, message.headers["Request-URI"], message)
+            self.adopt(leg)
         self._run = Run(self._logic(self), self.task, self._done, LegFailed)
         self._run.begin()
 
@@ -256,8 +258,7 @@ class Call:
         for leg in self._legs.values():
             leg.release()
         self._legs.clear()
-        self.__dict__.pop("caller", None)  # leave no cycle to the collector
-        self._run = None
+        self._caller = self._run = None  # leave no cycle to the collector
 
     def _finish(self, *why: Any) -> None:
         if self.task.owns(self):  # else it has become another service's
@@ -267,69 +268,16 @@ class Call:
         if request.local or request.method == BYE:
             return
         leg = Leg(self, request.headers["Request-URI"], request)
-        if self._waiting is None:
+        if self._joined is None:
             leg.reject(488)
             return
         self.adopt(leg)
-        self._waiting.append(leg)
-        self._wake()
+        self._joined.put(leg)
 
-    def _wake(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.callback(None)
 
-    async def _read_joined(self) -> AsyncIterator[Leg]:
-        assert self._waiting is not None
-        while True:
-            while self._waiting:
-                leg = self._waiting.popleft()
-                if not leg.over:
-                    yield leg
-            if not self._legs:
-                return
-            self._reader = Deferred()
-            await self._reader
+def _is_there(leg: Leg) -> bool:
+    return not leg.over
 
 
 def _fire(done: Deferred[None]) -> None:
     done.callback(None)
-
-
-@implementer(IPlugin, IServiceLogic)
-class Service:
-    """A service made of one coroutine function; `service` makes it."""
-
-    def __init__(self, name: str, logic: Logic, prepare: Callable[[Context], object] | None) -> None:
-        self.name = name
-        self.logic = logic
-        self.__doc__ = logic.__doc__
-        self.__module__ = logic.__module__
-        self._prepare = prepare
-
-    def load(self, context: Context) -> None:
-        """Let the service check or complete its configuration."""
-        if self._prepare is not None:
-            self._prepare(context)
-
-    def unload(self) -> None:
-        """There is nothing to let go."""
-
-    def create(self, task: Task) -> Call:
-        """A call for a new incoming session."""
-        return Call(task, self.logic)
-
-
-def service(name: str, load: Callable[[Context], object] | None = None) -> Callable[[Logic], Service]:
-    """Make a coroutine function with one argument, the call, a service plugin named `name`.
-
-    `load`, where given, is called once with the service's context when the server starts; what it raises keeps the
-    service from being loaded.
-    """
-
-    def make(logic: Logic) -> Service:
-        if not iscoroutinefunction(logic):
-            raise TypeError(f"service {name!r} must be an async def")
-        return Service(name, logic, load)
-
-    return make

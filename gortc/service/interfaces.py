@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from gortc.jsip.message import Request, Response
-    from gortc.service.registry import Context
+    from gortc.service.context import Context
     from gortc.service.task import Task
 
 

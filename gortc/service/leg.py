@@ -6,7 +6,6 @@ cancelled `invite` sends CANCEL. No canceller raises.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from gortc.jsip.message import Headers, Request, Response, response
 from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PRACK, TERM, UPDATE
 from gortc.jsip.status import phrase
 from gortc.jsip.uri import BadURI, parse
+from gortc.service.inbox import Inbox
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
@@ -44,6 +44,7 @@ class Leg:
 
     # What most legs never need is here, and not in each of them.
     session: Session | None = None
+    _first: Request | None = None
     peer: Leg | None = None
     over = False
     answered = False
@@ -53,8 +54,7 @@ class Leg:
     _acks: dict[Request, Callable[[Request | None], None]] | None = None
     _closed: tuple[Deferred[None], ...] = ()
     _relay: Callable[[Request], bool] | None = None
-    _unread: deque[Request] | None = None
-    _reader: Deferred[None] | None = None
+    _unread: Inbox[Request] | None = None
     _heard: tuple[tuple[int, Any], ...] = ()
     _heard_at = 0.0
 
@@ -69,7 +69,7 @@ class Leg:
         self.call = call
         self.uri = uri
         if request is not None:
-            self.request = request
+            self._first = request
             self.session = request.session
         elif caller or callee:
             self._names = (caller, callee)
@@ -113,13 +113,12 @@ class Leg:
         """The headers of its first request that may be carried over to another leg, Body among them."""
         return self.request.carried
 
-    request: Request
-    """Its first request. Raises RuntimeError where none has been sent yet."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "request":
+    @property
+    def request(self) -> Request:
+        """Its first request. Raises RuntimeError where none has been sent yet."""
+        if self._first is None:
             raise RuntimeError("nothing has been sent on this leg")
-        raise AttributeError(f"a leg has no {name}")
+        return self._first
 
     # an incoming leg
 
@@ -187,8 +186,7 @@ class Leg:
     @property
     def unanswered(self) -> bool:
         """Whether the first request of an incoming leg still waits for its final response."""
-        transaction = self.request.session.transactions.get(-self.request.cseq)
-        return transaction is not None and transaction.unfinished
+        return _is_open(self.request)
 
     def reply(
         self, request: Request, code: int = 200, body: Any = None, headers: Mapping[str, Any] | None = None
@@ -295,21 +293,8 @@ class Leg:
         refused.
         """
         if self._unread is None:
-            self._unread = deque()
-        return self._read()
-
-    async def _read(self) -> AsyncIterator[Request]:
-        assert self._unread is not None
-        while True:
-            while self._unread:
-                request = self._unread.popleft()
-                transaction = request.session.transactions.get(-request.cseq)
-                if transaction is not None and transaction.unfinished:  # else it was answered 408 or 487 meanwhile
-                    yield request
-            if self.over:
-                return
-            self._reader = Deferred()
-            await self._reader
+            self._unread = Inbox(_is_open)
+        return self._unread.read(lambda: self.over)
 
     # from the task
 
@@ -367,19 +352,13 @@ class Leg:
             if len(self._unread) >= self.call.context.unread_max:
                 self.reply(request, 480, headers={"Reason": "too many requests wait"})
                 return
-            self._unread.append(request)
-            self._wake()
+            self._unread.put(request)
         elif request.method in (INVITE, UPDATE):
             self.reply(request, 488)
         elif request.method in (PRACK, OPTIONS):
             self.reply(request, 200)
         else:
             self.reply(request, 405, headers={"Allow": ALLOW})
-
-    def _wake(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.callback(None)
 
     def _end(self) -> None:
         if self.over:
@@ -390,8 +369,8 @@ class Leg:
         if acks:
             for acked in acks.values():
                 acked(None)
-        if self._reader is not None:
-            self._wake()
+        if self._unread is not None:
+            self._unread.wake()
         closed, self._closed = self._closed, ()
         for done in closed:
             done.callback(None)
@@ -432,7 +411,7 @@ class Leg:
         if first is not None and "Max-Forwards" in first.headers:  # RFC 3261 section 16.6 step 3
             carried["Max-Forwards"] = first.headers["Max-Forwards"] - 1
         request = task.open(self.uri, method, body, carried, *self._names)
-        self.request = request
+        self._first = request
         self.session = request.session
         self.call.adopt(self)
         return request
@@ -456,6 +435,12 @@ def _after(outcome: Any, tidy: Callable[[], object]) -> Any:
 
 def _ignore(_: object) -> None:
     """Nobody waits for this failure."""
+
+
+def _is_open(request: Request) -> bool:
+    """Whether it still waits for its answer: it may have got 408 or 487 meanwhile."""
+    transaction = request.session.transactions.get(-request.cseq)
+    return transaction is not None and transaction.unfinished
 
 
 def _call(expire: Callable[[], None]) -> None:

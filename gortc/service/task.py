@@ -7,7 +7,7 @@ the instance ends, its rows in the tables go at once and the stack alone finishe
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -19,11 +19,12 @@ from gortc.jsip.session import Session
 
 if TYPE_CHECKING:
     from gortc.dispatch import Dispatcher
-    from gortc.jsip.timers import Timers, Times
+    from gortc.jsip.timers import Timers
+    from gortc.jsip.times import Times
+    from gortc.service.context import Context
     from gortc.service.interfaces import IServiceInstance
-    from gortc.service.registry import Context
 
-START = "START"
+START: Final = "START"
 """Not a method and never on the wire: the event that `context.start` has made an instance."""
 
 
@@ -44,7 +45,7 @@ class Nobody:
         """Nobody listens."""
 
 
-NOBODY = Nobody()
+NOBODY: Final = Nobody()
 
 
 class Task:

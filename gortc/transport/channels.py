@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import TYPE_CHECKING, Iterator, Protocol
+from typing import TYPE_CHECKING, Final, Iterator, Protocol
 from urllib.parse import unquote
 
 from gortc.jsip.layers import Journal
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from gortc.jsip.syntax import Syntax
     from gortc.jsip.timers import Clock
 
-REPLACED = 4001
+REPLACED: Final = 4001
 """The close code of a connection that another one under the same name has replaced."""
-POLICY = 1008
+POLICY: Final = 1008
 """RFC 6455 section 7.4.1: the peer violates a policy; here, it keeps sending garbage."""
 
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f,;]")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\x9f,;]")
 
 
 class Connection(Protocol):

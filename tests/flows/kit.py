@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gortc.client.scenario import Scenario, read
-from gortc.jsip.timers import Times
+from gortc.jsip.times import Times
 from gortc.node import Node
 from gortc.service.interfaces import IServiceLogic
 from gortc.settings import Settings

@@ -24,8 +24,8 @@ from gortc.client.ladder import SERVER, Ladder
 from gortc.jsip.message import Headers, Request, Response
 from gortc.jsip.methods import ACK, CANCEL, METHODS, TERM
 from gortc.jsip.session import Session
+from gortc.service.context import Context
 from gortc.service.interfaces import IServiceInstance, IServiceLogic
-from gortc.service.registry import Context
 from gortc.service.task import START, Task
 from gortc.testing import Lab, Talk, User
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail
 
-from gortc.service.registry import Context
+from gortc.service.context import Context
 from gortc.service.task import Task
 from gortc.testing import Lab, Talk
 from tests.jsip.kit import Probe, Stage

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gortc.jsip.timers import Times
+from gortc.jsip.timers import IDLE_MAX
+from gortc.jsip.times import Times
 from tests.jsip.kit import Stage
 
 
@@ -281,6 +282,6 @@ def test_ten_thousand_intervals_leave_nothing_behind(stage: Stage) -> None:
     received(stage)
     for expire in range(10, 10_010):
         stage.play(f"alice UPDATE Expire={expire}")
-    assert len(stage.node.timers._named) == 1
+    assert len(stage.node.timers._named) <= 1 + IDLE_MAX
     stage.play("alice BYE")
     stage.forget()

@@ -8,7 +8,8 @@ import pytest
 from attrs import fields
 from twisted.internet.task import Clock
 
-from gortc.jsip.timers import Timers, Times
+from gortc.jsip.timers import IDLE_MAX, Timers
+from gortc.jsip.times import Times
 
 
 class Bench:
@@ -168,17 +169,34 @@ def test_one_call_of_the_clock_a_queue_however_many_items(bench: Bench) -> None:
 
 
 def test_named_times_leave_nothing_behind(bench: Bench) -> None:
+    """But the last few, empty, until their time."""
     for number in range(1, 1000):
         queue = bench.timers.start(number, bench.fire, "one")
         assert len(bench.timers) == 1
         queue.stop("one")
-        assert not bench.timers._named
-    assert not bench.clock.getDelayedCalls()
+        assert len(bench.timers._named) == len(bench.timers._idle) == min(number, IDLE_MAX)
+    assert len(bench.clock.getDelayedCalls()) == IDLE_MAX
     bench.timers.start(3, bench.fire, "one")
     bench.pass_by(3)
     assert bench.fired == [(3, "one")]
+    assert len(bench.timers._named) == IDLE_MAX
+    bench.pass_by(1000)
     assert not bench.timers._named
+    assert not bench.timers._idle
     assert not bench.clock.getDelayedCalls()
+
+
+def test_a_time_named_again_and_again_is_one_queue_and_one_call_of_the_clock(bench: Bench) -> None:
+    queue = bench.timers.start(100, bench.fire, "first")
+    (call,) = bench.clock.getDelayedCalls()
+    for number in range(10):
+        queue.stop("first" if number == 0 else str(number - 1))
+        bench.pass_by(9)
+        assert bench.timers.start(100, bench.fire, str(number)) is queue
+        assert not bench.timers._idle
+        assert bench.clock.getDelayedCalls() == [call]
+    bench.pass_by(100)
+    assert bench.fired == [(190, "9")]
 
 
 def test_items_of_one_named_time_share_a_queue(bench: Bench) -> None:
@@ -193,13 +211,14 @@ def test_items_of_one_named_time_share_a_queue(bench: Bench) -> None:
 def test_a_queue_that_was_forgotten_may_be_started_again(bench: Bench) -> None:
     old = bench.timers.start(3, bench.fire, "one")
     old.stop("one")
+    bench.pass_by(3)
     new = bench.timers.start(3, bench.fire, "two")
     assert new is not old
     old.start("one")
     old.stop("one")  # forgets itself, and not the one that has taken its place
     assert len(bench.timers) == 1
     bench.pass_by(3)
-    assert bench.fired == [(3, "two")]
+    assert bench.fired == [(6, "two")]
 
 
 def test_the_defaults() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from gortc.jsip.message import Headers
 from gortc.jsip.methods import ACK, BYE, CANCEL, INVITE, PRACK, STARTERS, UPDATE
-from gortc.jsip.timers import Times
+from gortc.jsip.times import Times
 
 # What becomes of an INVITE dialogue.
 CALLING = "calling"

@@ -11,8 +11,8 @@ from zope.interface import implementer
 from gortc.jsip.message import Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, INVITE, TERM
 from gortc.jsip.session import Session
+from gortc.service.context import Context
 from gortc.service.interfaces import IServiceInstance, IServiceLogic
-from gortc.service.registry import Context
 from gortc.service.task import START, Task
 from tests.model.books import BY_SERVICE
 from tests.model.peers import pick

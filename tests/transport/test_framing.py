@@ -222,7 +222,7 @@ def test_we_close(hub: Hub) -> None:
     assert hub.stack.got == []
     wire.send(close(1001))
     assert not wire.transport.connected
-    assert not hub.clock.getDelayedCalls()
+    hub.rest()
 
 
 def test_we_close_and_the_peer_does_not_answer(hub: Hub) -> None:
@@ -232,7 +232,7 @@ def test_we_close_and_the_peer_does_not_answer(hub: Hub) -> None:
     for _ in range(50):
         hub.clock.advance(0.1)
     assert not wire.transport.connected
-    assert not hub.clock.getDelayedCalls()
+    hub.rest()
 
 
 def test_a_message_of_the_read_closes_the_connection(hub: Hub) -> None:
@@ -273,7 +273,7 @@ def test_pings(hub: Hub) -> None:
     assert wire.transport.aborted
     assert hub.journal.counts["dead peer"] == 1
     assert not hub.channels.by_name
-    assert not hub.clock.getDelayedCalls()
+    hub.rest()
 
 
 @pytest.mark.proves("C-18")
@@ -298,6 +298,6 @@ def test_a_lost_connection_leaves_nothing(hub: Hub) -> None:
     wire = hub.connect()
     wire.send(b"\x81")
     wire.lose()
-    assert not hub.clock.getDelayedCalls()
+    hub.rest()
     assert not hub.channels.by_name
     assert not hub.factory.connections
