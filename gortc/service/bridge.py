@@ -5,6 +5,7 @@ It carries re-INVITE, UPDATE, INFO, PRACK, MESSAGE and the like, their responses
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gortc.jsip.message import Request, Response
@@ -21,8 +22,8 @@ class Bridge:
         self.one = one
         self.other = other
         self._relayed: dict[Request, Request] = {}  # a re-INVITE received -> the one sent for it
-        one.start_relay(other, lambda request: self._relay(one, other, request))
-        other.start_relay(one, lambda request: self._relay(other, one, request))
+        one.start_relay(other, partial(self._relay, one, other))
+        other.start_relay(one, partial(self._relay, other, one))
 
     def _relay(self, source: Leg, target: Leg, request: Request) -> bool:
         if request.method == CANCEL:
@@ -37,28 +38,25 @@ class Bridge:
         sent = task.request(target.session, request.method, headers=request.carried)
         if request.method == INVITE:
             self._relayed[request] = sent
-
-        def answered(response: Response) -> None:
-            if response.code >= 200:
-                self._relayed.pop(request, None)
-            if request.method == INVITE and 200 <= response.code < 300:
-                self._pass_ack(source, target, request, response)
-            if not source.over:
-                source.reply(request, response.code, headers=response.carried)
-
-        target.expect_answer(sent, answered)
+        target.expect_answer(sent, partial(self._answered, source, target, request))
         return True
 
-    def _pass_ack(self, source: Leg, target: Leg, request: Request, response: Response) -> None:
-        def acked(ack: Request | None) -> None:
-            if not target.over:
-                target.call.task.ack(response.request, headers=ack.carried if ack is not None else None)
+    def _answered(self, source: Leg, target: Leg, request: Request, response: Response) -> None:
+        if response.code >= 200:
+            self._relayed.pop(request, None)
+        if request.method == INVITE and 200 <= response.code < 300:
+            transaction = request.session.transactions.get(-request.cseq)
+            if transaction is not None and transaction.unfinished:
+                source.expect_ack(request, partial(_pass_ack, target, response.request))
+            else:  # the peer cancelled it meanwhile; the other one has accepted it all the same
+                _pass_ack(target, response.request, None)
+        if not source.over:
+            source.reply(request, response.code, headers=response.carried)
 
-        transaction = request.session.transactions.get(-request.cseq)
-        if transaction is not None and transaction.unfinished:
-            source.expect_ack(request, acked)
-        else:  # the peer cancelled it meanwhile; the other one has accepted it all the same
-            acked(None)
+
+def _pass_ack(target: Leg, invite: Request, ack: Request | None) -> None:
+    if not target.over:
+        target.call.task.ack(invite, headers=ack.carried if ack is not None else None)
 
 
 def connect(one: Leg, other: Leg) -> None:

@@ -34,6 +34,28 @@ if TYPE_CHECKING:
     from gortc.service.context import Context
     from gortc.service.task import Task
 
+
+class Race:
+    """Which of several legs answers first. `won` fires with it, or fails as the last of them does."""
+
+    def __init__(self, legs: int) -> None:
+        self.won: Deferred[tuple[Leg, Response]] = Deferred()
+        self._left = legs
+
+    def answered(self, answer: Response, leg: Leg) -> None:
+        """A leg has picked up."""
+        if self.won.called:  # two at the same time
+            leg.hang_up()
+        else:
+            self.won.callback((leg, answer))
+
+    def failed(self, failure: Failure) -> None:
+        """A leg has failed, or been cancelled."""
+        self._left -= 1
+        if not self._left and not self.won.called:
+            self.won.errback(failure)
+
+
 Logic = Callable[["Call"], Coroutine[Any, Any, Any]]
 
 
@@ -120,31 +142,14 @@ class Call:
 
         Returns the leg and its answer; the others are cancelled. Raises LegFailed, the last one's, where none answers.
         """
-        won: Deferred[tuple[Leg, Response]] = Deferred()
-        ringing: list[Deferred[Response]] = []
-        left = 0
-
-        def answered(answer: Response, leg: Leg) -> None:
-            if won.called:  # two picked up at the same time
-                leg.hang_up()
-            else:
-                won.callback((leg, answer))
-
-        def failed(failure: Failure) -> None:
-            nonlocal left
-            left -= 1
-            if not left and not won.called:
-                won.errback(failure)
-
-        for leg in legs:
-            left += 1
-            ringing.append(leg.invite(offer, **how))
-        for leg, ring in zip(legs, ringing, strict=True):
-            ring.addCallbacks(answered, failed, callbackArgs=(leg,))
-        if not ringing:
+        if not legs:
             raise LegFailed(480)
+        race = Race(len(legs))
+        ringing = [leg.invite(offer, **how) for leg in legs]
+        for leg, ring in zip(legs, ringing, strict=True):
+            ring.addCallbacks(race.answered, race.failed, callbackArgs=(leg,))
         try:
-            return await won
+            return await race.won
         finally:
             for ring in ringing:
                 ring.cancel()
@@ -168,21 +173,13 @@ class Call:
         """Relay between two answered legs until one hangs up, then hang up the other. Returns who hung up first."""
         connect(one, other)
         first: Deferred[Leg] = Deferred()
-        waits = []
-        for leg in (one, other):
-            wait = leg.closed()
-            waits.append(wait)
-
-            def gone(_: object, leg: Leg = leg) -> None:
-                if not first.called:
-                    first.callback(leg)
-
-            wait.addCallbacks(gone, lambda _: None)
+        one.expect_end(first)
+        other.expect_end(first)
         try:
             left = await first
         finally:
-            for wait in waits:
-                wait.cancel()
+            one.forget_end(first)
+            other.forget_end(first)
         (other if left is one else one).hang_up()
         return left
 

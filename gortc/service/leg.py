@@ -36,6 +36,28 @@ class LegFailed(Exception):
         self.response = response
 
 
+class Awaited:
+    """Takes the responses to a request that a service awaits: `done` fires with the 2xx."""
+
+    __slots__ = ("done", "ringing")
+
+    def __init__(self, done: Deferred[Response], ringing: Callable[[Response], object] | None) -> None:
+        self.done = done
+        self.ringing = ringing
+
+    def __call__(self, response: Response) -> None:
+        done = self.done
+        if done.called:
+            return
+        if response.code < 200:
+            if self.ringing is not None:
+                self.ringing(response)
+        elif response.code < 300:
+            done.callback(response)
+        else:
+            done.errback(LegFailed(response.code, response.headers.get("Desc"), response))
+
+
 class Leg:
     """Made by `Call`: `call.caller`, `call.joined` and `call.leg(uri)`.
 
@@ -50,9 +72,8 @@ class Leg:
     answered = False
     _names: tuple[str | None, str | None] = (None, None)
     _answers: dict[Request, Callable[[Response], None]] | None = None
-    _awaited: dict[Request, Deferred[Response]] | None = None
     _acks: dict[Request, Callable[[Request | None], None]] | None = None
-    _closed: tuple[Deferred[None], ...] = ()
+    _closed: tuple[Deferred[Leg], ...] = ()
     _relay: Callable[[Request], bool] | None = None
     _unread: Inbox[Request] | None = None
     _heard: tuple[tuple[int, Any], ...] = ()
@@ -154,23 +175,23 @@ class Leg:
         if not self.unanswered:
             return fail(LegFailed(487, "the caller has gone"))
 
-        def forget(_: object) -> None:
-            if self._acks:
-                self._acks.pop(invite, None)
-
-        def acked(ack: Request | None) -> None:
-            if ack is None:
-                done.errback(LegFailed(487, "the caller has gone"))
-                return
-            if isinstance(answer, Response) and not answer.session.over:
-                self.call.task.ack(answer.request, headers=ack.carried)
-            done.callback(ack)
-
-        done: Deferred[Request] = Deferred(forget)
+        done: Deferred[Request] = Deferred(partial(self._forget_ack, invite))
         self.answered = True
-        self.expect_ack(invite, acked)
+        self.expect_ack(invite, partial(self._acked, answer, done))
         self.call.task.answer(invite, 200, headers=carried)
         return done
+
+    def _acked(self, answer: Any, done: Deferred[Request], ack: Request | None) -> None:
+        if ack is None:
+            done.errback(LegFailed(487, "the caller has gone"))
+            return
+        if isinstance(answer, Response) and not answer.session.over:
+            self.call.task.ack(answer.request, headers=ack.carried)
+        done.callback(ack)
+
+    def _forget_ack(self, invite: Request, _: object) -> None:
+        if self._acks:
+            self._acks.pop(invite, None)
 
     def reject(self, code: int | LegFailed, reason: str | None = None) -> None:
         """Refuse it with `code`, or with what another leg failed with."""
@@ -220,23 +241,24 @@ class Leg:
             invite = self._send(INVITE, offer, carried)
         except BadURI as bad:
             return fail(LegFailed(400, str(bad)))
-        done: Deferred[Response] = Deferred(lambda d: self.cancel(invite))
-
-        self._await(invite, done, ringing)
-
-        def give_up(failure: LegFailed) -> None:
-            self.cancel(invite)
-            done.errback(failure)
-
+        done: Deferred[Response] = Deferred(partial(self._take_back, invite))
+        self.expect_answer(invite, Awaited(done, ringing))
         if within is not None:
-            too_slow = partial(give_up, LegFailed(408, f"no answer in {within} s"))
+            too_slow = partial(self._give_up, invite, done, 408, f"no answer in {within} s")
             queue = self.call.timers.start(within, _call, too_slow)
             done.addBoth(_after, partial(queue.stop, too_slow))
         if until is not None:
             gone = until.closed()
-            gone.addCallbacks(lambda _: give_up(LegFailed(487, "the caller has gone")), _ignore)
+            gone.addCallbacks(partial(self._give_up, invite, done, 487, "the caller has gone"), _ignore)
             done.addBoth(_after, gone.cancel)
         return done
+
+    def _take_back(self, invite: Request, _: object) -> None:
+        self.cancel(invite)
+
+    def _give_up(self, invite: Request, done: Deferred[Response], code: int, reason: str, _: object = None) -> None:
+        self.cancel(invite)
+        done.errback(LegFailed(code, reason))
 
     def ack(self, answer: Response, body: Any = None, headers: Mapping[str, Any] | None = None) -> None:
         """Acknowledge an answer that no other leg's ACK acknowledges."""
@@ -267,17 +289,13 @@ class Leg:
         except BadURI as bad:
             return fail(LegFailed(400, str(bad)))
         done: Deferred[Response] = Deferred()
-
-        self._await(request, done, progress)
+        self.expect_answer(request, Awaited(done, progress))
         return done
 
-    def closed(self) -> Deferred[None]:
-        """Fires when the leg is over: hung up, failed, lost."""
-        done: Deferred[None] = Deferred(self._forget_closed)
-        if self.over:
-            done.callback(None)
-        else:
-            self._closed = (*self._closed, done)
+    def closed(self) -> Deferred[Leg]:
+        """Fires when the leg is over: hung up, failed, lost. With the leg."""
+        done: Deferred[Leg] = Deferred(self.forget_end)
+        self.expect_end(done)
         return done
 
     def hang_up(self, code: int = 480, reason: str | None = None) -> None:
@@ -315,14 +333,26 @@ class Leg:
             self._acks = {}
         self._acks[invite] = acked
 
+    def expect_end(self, done: Deferred[Leg]) -> None:
+        """Fire `done` when the leg is over, unless something else has by then."""
+        if not self.over:
+            self._closed = (*self._closed, done)
+        elif not done.called:
+            done.callback(self)
+
+    def forget_end(self, done: Deferred[Leg]) -> None:
+        """`done` is no longer awaited."""
+        self._closed = tuple(other for other in self._closed if other is not done)
+
     def release(self) -> None:
         """The call is over: hold on to nothing that leads back to it, and let nobody wait for an answer in vain."""
-        self._answers = self._acks = None
+        answers, self._answers, self._acks = self._answers, None, None
         self._end()
-        if self._awaited:
-            for done in list(self._awaited.values()):
-                done.addErrback(_ignore)
-                done.cancel()
+        if answers:
+            for answered in answers.values():
+                if isinstance(answered, Awaited) and not answered.done.called:
+                    answered.done.addErrback(_ignore)
+                    answered.done.cancel()
 
     def receive(self, message: Request | Response) -> None:
         """Take a message of this leg."""
@@ -373,34 +403,8 @@ class Leg:
             self._unread.wake()
         closed, self._closed = self._closed, ()
         for done in closed:
-            done.callback(None)
-
-    def _forget_closed(self, done: Deferred[None]) -> None:
-        self._closed = tuple(other for other in self._closed if other is not done)
-
-    def _await(
-        self, request: Request, done: Deferred[Response], ringing: Callable[[Response], object] | None = None
-    ) -> None:
-        def answered(response: Response) -> None:
-            if done.called:
-                return
-            if response.code < 200:
-                if ringing is not None:
-                    ringing(response)
-            elif response.code < 300:
-                done.callback(response)
-            else:
-                done.errback(LegFailed(response.code, response.headers.get("Desc"), response))
-
-        def forget(outcome: Any) -> Any:
-            if self._awaited:
-                self._awaited.pop(request, None)
-            return outcome
-
-        self.expect_answer(request, answered)
-        if self._awaited is None:
-            self._awaited = {}
-        self._awaited[request] = done.addBoth(forget)
+            if not done.called:
+                done.callback(self)
 
     def _send(self, method: str, body: Any, headers: Mapping[str, Any] | None) -> Request:
         task = self.call.task
