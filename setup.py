@@ -19,6 +19,7 @@ HOT = [
     "gortc/service/run.py",
     "gortc/service/task.py",
     "gortc/transport/channels.py",
+    "gortc/transport/frames.py",
 ]
 
 if os.environ.get("GORTC_COMPILE") == "1":

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from gortc.jsip.message import Request, Response, response
-from gortc.jsip.uri import URI, BadURI, parse
+from gortc.jsip.uri import LENGTH_MAX, URI, BadURI, first_of, known_first_of, parse
 from gortc.service.task import START, Task
 
 if TYPE_CHECKING:
@@ -94,12 +94,11 @@ class Dispatcher:
         text = request.headers.get("Router")
         if text is None:
             return None
-        first, comma, rest = text.partition(",")
-        router = parse(first.strip())
+        router, rest = known_first_of(text) if len(text) <= LENGTH_MAX else first_of(text)
         names_us = router.user is None and router.host in self._domains
         if names_us or "type" in router.params or "relid" in router.params:
-            if comma:
-                request.headers["Router"] = rest.strip()
+            if rest is not None:
+                request.headers["Router"] = rest
             else:
                 del request.headers["Router"]
         return router

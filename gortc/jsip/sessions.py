@@ -70,8 +70,9 @@ class Sessions:
             self._syntax.refuse(channel, headers, BadMessage(f"Request-URI: {bad}"))
             return None
         self.opened += 1
-        kind = InviteSession if method == INVITE else RequestSession
-        return kind(self, channel, headers, outgoing=False)
+        if method == INVITE:
+            return InviteSession(self, channel, headers, outgoing=False)
+        return RequestSession(self, channel, headers, outgoing=False)
 
     # down
 
@@ -90,8 +91,11 @@ class Sessions:
         first = {
             "Request-URI": uri, "From": caller, "To": callee, "DialogueID": f"dlg_{self.realm}_{os.urandom(16).hex()}",
         }  # fmt: skip
-        kind = InviteSession if method == INVITE else RequestSession
-        session = kind(self, channel, first, outgoing=True)
+        session: Session
+        if method == INVITE:
+            session = InviteSession(self, channel, first, outgoing=True)
+        else:
+            session = RequestSession(self, channel, first, outgoing=True)
         session.owner = owner
         try:
             request = session.make(method, headers)

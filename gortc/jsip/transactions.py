@@ -79,8 +79,9 @@ class Transactions:
         elif method == BYE:  # the stack answers it at once: nothing is left for a transaction to wait for
             session.receive(message)
         else:
-            make = InviteServer if method == INVITE else RequestServer
-            session.transactions[key] = transaction = make(self, message, key)
+            transaction: Transaction
+            transaction = InviteServer(self, message, key) if method == INVITE else RequestServer(self, message, key)
+            session.transactions[key] = transaction
             transaction.begin()
             session.receive(message)
 
@@ -134,8 +135,11 @@ class Transactions:
         """Send `request` in a new transaction (an ACK has none)."""
         method = request.method
         if method != ACK:
-            make = InviteClient if method == INVITE else RequestClient
-            transaction = make(self, request, request.cseq)
+            transaction: Transaction
+            if method == INVITE:
+                transaction = InviteClient(self, request, request.cseq)
+            else:
+                transaction = RequestClient(self, request, request.cseq)
             request.session.transactions[request.cseq] = transaction
             transaction.begin()
         self.below.send(request)

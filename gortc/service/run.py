@@ -7,7 +7,7 @@ A coroutine that awaits a Deferred gives it to us; when it fires, the coroutine 
 from __future__ import annotations
 
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Callable, Coroutine, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from gortc.service.task import Task
 
 
+END: Final = object()
+
+
 class Run:
     """One coroutine of a task on its way. `finished` is called with None or the Failure that it ended with.
 
     Before that the task hears of its end: with a failure that is neither a cancellation nor one of `expected`.
     """
 
-    __slots__ = ("_awaited", "_context", "_coroutine", "_expected", "_finished", "_task")
+    __slots__ = ("_awaited", "_context", "_coroutine", "_expected", "_finished", "_steps", "_task")
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Run:
         self._awaited: Deferred[Any] | None = None
         self._context = copy_context()
         self._coroutine = coroutine
+        self._steps = coroutine.__await__()
         self._expected = expected
         self._finished = finished
         self._task = task
@@ -50,14 +54,15 @@ class Run:
         try:
             if isinstance(outcome, Failure):
                 awaited = self._context.run(outcome.throwExceptionIntoGenerator, self._coroutine)
-            else:  # the value is taken from the Deferred itself
-                awaited = self._context.run(self._coroutine.send, None)
+            else:  # the value is taken from the Deferred itself; `next` tells the end without a StopIteration
+                awaited = self._context.run(next, self._steps, END)
             if isinstance(awaited, Deferred):
                 self._awaited = awaited
                 awaited.addBoth(self.step)
                 return
-            self._coroutine.close()
-            raise TypeError(f"a service awaits Deferreds, not {awaited!r}")
+            if awaited is not END:
+                self._coroutine.close()
+                raise TypeError(f"a service awaits Deferreds, not {awaited!r}")
         except StopIteration:
             pass
         except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gortc.transport.channels import BadName, Channels, PeerChannel, channel_name
+from gortc.transport.frames import frame, split
 
 if TYPE_CHECKING:
     from autobahn.websocket.types import ConnectionRequest
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 UNSUPPORTED = 1003  # RFC 6455 section 7.4.1: it has received a type of data that it can't accept
 
 _log = Logger(namespace="gortc.websocket")
-_TEXT = 0x81  # FIN, opcode text
-_MASKED = 0x80
 _PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
 
 
@@ -105,29 +104,19 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         factory = self.factory
         gathering: list[RtcProtocol] = []
         factory.gathering = gathering
-        at, end, largest = 0, len(data), factory.frame_max
+        at = 0
         receive = factory.channels.receive
         try:
-            while end - at >= 6 and data[at] == _TEXT and data[at + 1] & _MASKED and self.state == self.STATE_OPEN:
-                size, start = data[at + 1] & 0x7F, at + 6
-                if size == 126:
-                    size, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 8
-                stop = start + size
-                if size == 127 or size > largest or stop > end or (size < 126 and start - at == 8):
-                    break  # section 5.2: the length takes the fewest bytes it can; Autobahn says 1002
-                mask = (data[start - 4 : start] * (size // 4 + 1))[:size]
-                payload = (int.from_bytes(data[start:stop], "little") ^ int.from_bytes(mask, "little")).to_bytes(
-                    size, "little"
-                )
-                if not payload.isascii() and not _is_utf8(payload):
-                    break  # Autobahn says 1007
+            for payload, stop in split(data, factory.frame_max):
+                if self.state != self.STATE_OPEN:
+                    break
                 receive(channel, self, payload)
                 at = stop
         finally:
             factory.gathering = None
         for connection in gathering:
             connection.flush()
-        if at < end:
+        if at < len(data):
             super().dataReceived(data[at:])
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
@@ -143,22 +132,15 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         """Write one text frame (RFC 6455 section 5.2: a server's frames are not masked)."""
         if self.state != self.STATE_OPEN:
             return False
-        size = len(data)
-        if self._stalled and self._overflows(size):
+        if self._stalled and self._overflows(len(data)):
             return False
-        if size < 126:
-            frame = bytes((_TEXT, size)) + data
-        elif size < 65536:
-            frame = b"\x81\x7e" + size.to_bytes(2, "big") + data
-        else:
-            frame = b"\x81\x7f" + size.to_bytes(8, "big") + data
         gathering = self.factory.gathering
         if gathering is None:
-            self._write(frame)
+            self._write(frame(data))
         else:
             if not self._out:
                 gathering.append(self)
-            self._out.append(frame)
+            self._out.append(frame(data))
         return True
 
     def flush(self) -> None:
@@ -305,11 +287,3 @@ def _userid(uri: str) -> str:
     if len(found) != 1:
         raise BadName("the URL must have exactly one userid")
     return found[0]
-
-
-def _is_utf8(payload: bytes) -> bool:
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
