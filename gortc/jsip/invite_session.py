@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from gortc.jsip.message import Request, Response
+from gortc.jsip.message import Headers, Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, INFO, INVITE, PRACK, UPDATE
 from gortc.jsip.session import Session
 from gortc.jsip.timers import TimerQueue
@@ -65,7 +65,7 @@ class InviteSession(Session):
 
     state: str
 
-    def __init__(self, layer: Sessions, channel: Channel, headers: Mapping[str, Any], outgoing: bool) -> None:
+    def __init__(self, layer: Sessions, channel: Channel, headers: Headers, outgoing: bool) -> None:
         super().__init__(layer, channel, headers, outgoing)
         self.state = NEW
         self.exchange: Transaction | None = None

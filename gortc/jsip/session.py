@@ -33,7 +33,7 @@ class Session:
     lone = False
     """Whether it is a session of one transaction."""
 
-    def __init__(self, layer: Sessions, channel: Channel, headers: Mapping[str, Any], outgoing: bool) -> None:
+    def __init__(self, layer: Sessions, channel: Channel, headers: Headers, outgoing: bool) -> None:
         self.layer = layer
         self.channel = channel
         self.dialogue_id: str = headers["DialogueID"]

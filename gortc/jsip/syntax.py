@@ -22,6 +22,9 @@ CSEQ_MAX: Final = 2**53 - 1  # what every JSON reader can hold as an integer (RF
 DEPTH_MAX: Final = 100
 """How deep arrays and objects of a message may be nested; what is deeper could be read but not written again."""
 
+BRACKET: Final = ord("[")
+BRACE: Final = ord("{")
+
 Trace = Callable[[str, str, Headers], None]
 
 
@@ -52,7 +55,7 @@ class Syntax:
             if type(headers) is not dict:
                 return self._drop(channel, "not a JSON object")
             try:
-                if (b"[" in data or data.find(b"{", 1) > 0) and nested_too_deep(data, headers):
+                if (BRACKET in data or BRACE in data[1:]) and nested_too_deep(data, headers):
                     raise BadMessage(f"nested deeper than {DEPTH_MAX} levels")
                 message = read(headers)
             except BadMessage as bad:
@@ -78,7 +81,10 @@ class Syntax:
 
     def answer(self, channel: Channel, request: Request, code: int, **headers: Any) -> None:
         """Answer a request that no session stands behind, and keep nothing of it."""
-        self._write(channel, answer_headers(request.headers, code) | headers)
+        answer = answer_headers(request.headers, code)
+        if headers:
+            answer.update(headers)
+        self._write(channel, answer)
 
     def _write(self, channel: Channel, headers: Headers) -> None:
         if channel.send(dumps(headers)) == 0 and self.trace is not None:

@@ -37,13 +37,14 @@ IDLE_MAX: Final = 8
 class TimerQueue(Generic[Item]):
     """Items that each wait `seconds` and are then given to `fire`. Made by `Timers.queue`."""
 
-    __slots__ = ("_call", "_constant", "_due", "_timers", "fire", "seconds")
+    __slots__ = ("_call", "_constant", "_due", "_now", "_timers", "fire", "seconds")
 
     def __init__(self, timers: Timers, seconds: float, fire: Callable[[Item], object], constant: bool) -> None:
         self.seconds = seconds
         self.fire = fire
         self._constant = constant
         self._timers = timers
+        self._now = timers.clock.seconds
         self._due: dict[Item, float] = {}  # in the order of starting, which is the order of expiry
         self._call: Call | None = None
 
@@ -55,7 +56,7 @@ class TimerQueue(Generic[Item]):
         due = self._due
         if item in due:
             del due[item]
-        due[item] = self._timers.clock.seconds() + self.seconds
+        due[item] = self._now() + self.seconds
         if self._call is None:
             self._call = self._timers.clock.callLater(self.seconds, self._tick)
 

@@ -25,7 +25,7 @@ from gortc.service.bridge import connect
 from gortc.service.inbox import Inbox
 from gortc.service.leg import Leg, LegFailed
 from gortc.service.run import Run
-from gortc.service.task import START
+from gortc.service.task import START, UNANSWERED
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
@@ -257,9 +257,9 @@ class Call:
         self._legs.clear()
         self._caller = self._run = None  # leave no cycle to the collector
 
-    def _finish(self, *why: Any) -> None:
+    def _finish(self, code: int = 500, reason: str = UNANSWERED) -> None:
         if self.task.owns(self):  # else it has become another service's
-            self.task.finish(*why)
+            self.task.finish(code, reason)
 
     def _join(self, request: Request) -> None:
         if request.local or request.method == BYE:

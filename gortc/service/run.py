@@ -52,15 +52,15 @@ class Run:
         """Go on with what the awaited Deferred has fired with: until it awaits another, or ends."""
         failure = None
         try:
-            if isinstance(outcome, Failure):
+            if outcome is not None and isinstance(outcome, Failure):
                 awaited = self._context.run(outcome.throwExceptionIntoGenerator, self._coroutine)
             else:  # the value is taken from the Deferred itself; `next` tells the end without a StopIteration
                 awaited = self._context.run(next, self._steps, END)
-            if isinstance(awaited, Deferred):
-                self._awaited = awaited
-                awaited.addBoth(self.step)
-                return
             if awaited is not END:
+                if isinstance(awaited, Deferred):
+                    self._awaited = awaited
+                    awaited.addBoth(self.step)
+                    return
                 self._coroutine.close()
                 raise TypeError(f"a service awaits Deferreds, not {awaited!r}")
         except StopIteration:

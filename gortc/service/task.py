@@ -28,6 +28,9 @@ START: Final = "START"
 """Not a method and never on the wire: the event that `context.start` has made an instance."""
 
 
+UNANSWERED: Final = "the service ended without an answer"
+
+
 class Awaited(Protocol):
     """What an instance awaits: a Deferred, a coroutine on its way."""
 
@@ -293,9 +296,7 @@ class Task:
         """Whether `instance` still is this task's."""
         return self._instance is instance
 
-    def finish(
-        self, code: int = 500, reason: str = "the service ended without an answer", bye_reason: str | None = None
-    ) -> None:
+    def finish(self, code: int = 500, reason: str = UNANSWERED, bye_reason: str | None = None) -> None:
         """End the instance. What its legs have open is cancelled, hung up (`bye_reason` says why, if anything does),
         or answered `code` with `reason`."""
         self._end(code, reason, bye_reason)
