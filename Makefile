@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 AT_RANDOM := tests/model tests/jsip/test_syntax_fuzz.py
+COMPILED := build/compiled
 
 .DELETE_ON_ERROR:
-.PHONY: run demo test fuzz check docs bench format clean
+.PHONY: run demo test fuzz check docs compiled bench bench-profile format clean
 
 run: $(VENV)/run
 	exec $(BIN)/twistd -n --pidfile= gortc $(ARGS)
@@ -15,10 +16,12 @@ run: $(VENV)/run
 demo: $(VENV)/run
 	$(BIN)/python -m gortc.client.demo $(ARGS)
 
-test: $(VENV)/dev
+test: $(VENV)/dev $(COMPILED)/done
 	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term --ignore=tests/model $(ARGS)
 	$(BIN)/python tests/coverage_floor.py
 	$(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=ci $(AT_RANDOM)
+	$(BIN)/pytest -n auto --dist loadfile -o "pythonpath=$(COMPILED) ." -m "not plain" \
+		--ignore=tests/model --ignore=tests/wire --ignore=tests/client --ignore=tests/test_docs.py
 
 # Until something is found, or nobody wants to wait any longer.
 fuzz: $(VENV)/dev
@@ -32,8 +35,15 @@ check: $(VENV)/dev
 docs: $(VENV)/dev
 	$(BIN)/python -m docs.generate
 
-bench: $(VENV)/run
-	$(BIN)/python bench/run.py $(ARGS)
+compiled: $(COMPILED)/done
+
+bench: $(COMPILED)/done
+	$(BIN)/python bench/run.py $(COMPILED) $(ARGS)
+
+# A flame graph of the server under load: make bench-profile ARGS="bridged --compiled build/compiled"
+bench-profile: $(VENV)/dev
+	$(BIN)/pip install -q --disable-pip-version-check py-spy
+	$(BIN)/python bench/profile.py $(ARGS)
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
@@ -49,6 +59,16 @@ $(BIN)/python:
 # compat: the plain kind of editable install, which leaves twisted/plugins where Twisted looks for it.
 $(VENV)/run: setup.cfg | $(BIN)/python
 	$(BIN)/pip install -q --disable-pip-version-check -e . --config-settings editable_mode=compat
+	touch $@
+
+# The same source compiled, in a folder of its own: what is in front of the path is what runs.
+$(COMPILED)/done: setup.py setup.cfg $(wildcard gortc/*.py gortc/*/*.py) | $(VENV)/dev
+	$(BIN)/python -c "import os, shutil, sysconfig; path = sysconfig.get_path('include') + '/Python.h'; \
+		exit(not (shutil.which('gcc') and os.path.exists(path)))" \
+		|| { apt-get update && apt-get install -y gcc python3-dev; }
+	rm -rf $(COMPILED)
+	GORTC_COMPILE=1 $(BIN)/pip install -q --disable-pip-version-check --no-build-isolation --no-deps \
+		--target $(COMPILED) .
 	touch $@
 
 $(VENV)/dev: setup.cfg | $(BIN)/python

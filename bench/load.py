@@ -1,8 +1,10 @@
 """The load client: plays peers of a server, checks every message it gets, and prints one JSON object.
 
-    load.py PORT PID SCENARIO [--units N] [--warm N] [--plain]
+    load.py PORT PID SCENARIO [--units N] [--warm N] [--rate R] [--plain]
 
-SCENARIO is message, call, bridged, held or idle; PID is the server's, whose CPU time and memory are read from /proc.
+SCENARIO is message, call, bridged, held, idle or crowd; PID is the server's, whose CPU time and memory are read from
+/proc. Without --rate a unit is followed at once by the next one, so the server is always busy; with it, units begin at
+that rate whatever the server does, and a unit's time counts from when it should have begun.
 Lean on purpose, so that the server is what saturates: blocking sockets, epoll, prebuilt frames under an all-zero mask.
 """
 
@@ -89,9 +91,9 @@ class Dialogue:
 
     __slots__ = ("at", "began", "legs")
 
-    def __init__(self, legs: int) -> None:
+    def __init__(self, legs: int, began: float) -> None:
         self.at = 0
-        self.began = time.perf_counter()
+        self.began = began
         self.legs = legs  # how many have still to end
 
 
@@ -210,24 +212,40 @@ class Load:
         self._by_fd = {one.socket.fileno(): one for one in self._connections}
         self._script = SCRIPTS["message"]
         self._left = self._done = self._warm = self._total = 0
+        self._rate = 0.0
         self._latencies: array[float] = array("d")
         self._marks: list[tuple[float, float, float]] = []
 
-    def run(self, name: str, units: int, warm: int = 0) -> dict[str, Any]:
-        """Play `warm` units and then, measured, `units` of them. Returns the figures."""
+    def run(self, name: str, units: int, warm: int = 0, rate: float = 0.0) -> dict[str, Any]:
+        """Play `warm` units and then, measured, `units` of them, at `rate` a second where it is given. Returns the
+        figures."""
         self._script = SCRIPTS[name]
+        self._rate = rate
         self._left = self._total = warm + units
         self._done, self._warm, self._latencies, self._marks = 0, warm, array("d"), []
         if not warm:
             self._mark()
         # a bridged call has a dialogue on each of two connections: every other one calls its neighbour
-        for one in self._connections[:: 2 if self._script.bridged else 1]:
-            for _ in range(DIALOGUES):
-                self._begin(one)
-            one.flush()
+        callers = self._connections[:: 2 if self._script.bridged else 1]
+        start = heard = time.perf_counter()
+        if not rate:
+            for one in callers:
+                for _ in range(DIALOGUES):
+                    self._begin(one, start)
+                one.flush()
         while self._done < self._total:
-            ready = self._epoll.poll(SILENCE)
-            if not ready:
+            wait = SILENCE
+            if rate:
+                while self._left and (due := start + (self._total - self._left) / rate) <= time.perf_counter():
+                    one = callers[self._left % len(callers)]
+                    self._begin(one, due)
+                    one.flush()
+                if self._left:
+                    wait = max(0.0, due - time.perf_counter())
+            ready = self._epoll.poll(wait)
+            if ready:
+                heard = time.perf_counter()
+            elif time.perf_counter() - heard > SILENCE:
                 raise Failed(f"nothing arrived for {SILENCE:.0f} s, {self._total - self._done} units of {name} open")
             for fd, _ in ready:
                 one = self._by_fd[fd]
@@ -272,6 +290,25 @@ class Load:
             "rss_kb_after": self.server.memory(),
         }
 
+    def crowd(self, calls: int, units: int) -> dict[str, Any]:
+        """CPU a MESSAGE while 100 calls are held, and while `calls` are; then they all hang up."""
+        self.run("call", 1000)
+        few = min(100, calls)
+        self.run("hold", few)
+        first = self.run("message", units, units // 10)
+        before = self.server.memory()
+        self.run("hold", calls - few)
+        figures = self.run("message", units, units // 10)
+        during = self.server.memory()
+        self.run("hang up", calls)
+        self.probe()
+        return {
+            **figures,
+            "us_few": first["us"],
+            "us_many": figures["us"],
+            "kb_a_call": (during - before) / (calls - few),
+        }
+
     def idle(self, connections: int) -> dict[str, Any]:
         """Open `connections` more that say nothing: the memory of one."""
         before = self.server.memory()
@@ -290,15 +327,15 @@ class Load:
     def _mark(self) -> None:
         self._marks.append((self.server.cpu(), time.perf_counter(), time.process_time()))
 
-    def _begin(self, one: Connection) -> None:
-        """Begin a unit on this connection, where any are left."""
+    def _begin(self, one: Connection, due: float) -> None:
+        """Begin a unit on this connection, where any are left. It counts from `due`."""
         first = self._script.first
         ids = {"BYE": one.held, "INFO": one.ended}.get(first)
         if self._left == 0 or (ids is not None and not ids):
             return
         self._left -= 1
         dialogue_id = ids.pop() if ids else f"{next(self._ids):016x}"
-        one.open[dialogue_id] = Dialogue(2 if self._script.bridged else 1)
+        one.open[dialogue_id] = Dialogue(2 if self._script.bridged else 1, due)
         opening = self._templates[one.number][first]
         if len(dialogue_id) != len(ID):  # the server's, of a callee's leg: the frame has another size
             opening = frame(opening[opening.index(b"{") :].replace(ID, dialogue_id.encode()))
@@ -380,12 +417,14 @@ class Load:
         del one.open[dialogue_id]
         if self._script.first != "INFO":
             (one.held if self._script is SCRIPTS["hold"] else one.ended).append(dialogue_id)
+        now = time.perf_counter()
         if self._warm <= self._done < self._total:
-            self._latencies.append(time.perf_counter() - dialogue.began)
+            self._latencies.append(now - dialogue.began)
         self._done += 1
         if self._done in (self._warm, self._total):
             self._mark()
-        self._begin(one)
+        if not self._rate:
+            self._begin(one, now)
 
     def _error(self, one: Connection, text: str) -> None:
         self.failures += 1
@@ -398,9 +437,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Load a JSIP server with one scenario.")
     parser.add_argument("port", type=int)
     parser.add_argument("pid", type=int)
-    parser.add_argument("scenario", choices=("message", "call", "bridged", "held", "idle"))
+    parser.add_argument("scenario", choices=("message", "call", "bridged", "held", "idle", "crowd"))
     parser.add_argument("--units", type=int, default=10000)
     parser.add_argument("--warm", type=int, default=1000)
+    parser.add_argument("--rate", type=float, default=0.0, help="units a second; default: as fast as the server can")
+    parser.add_argument("--held", type=int, default=200_000, help="calls that are held in the scenario crowd")
     parser.add_argument(
         "--plain", action="store_true", help="the server keeps no state: don't ask after ended dialogues"
     )
@@ -412,8 +453,10 @@ def main() -> int:
             figures = load.held(options.units)
         elif options.scenario == "idle":
             figures = load.idle(options.units)
+        elif options.scenario == "crowd":
+            figures = load.crowd(options.held, options.units)
         else:
-            figures = load.run(options.scenario, options.units, options.warm)
+            figures = load.run(options.scenario, options.units, options.warm, options.rate)
             if not options.plain:
                 load.probe()
         load.close()

@@ -42,7 +42,7 @@ class InviteClient(Transaction):
         """Nobody waits any more once the service was told 408."""
         return self.state != ABANDONED
 
-    def absorb(self, response: Response) -> None:
+    def absorb(self, _: Any) -> None:
         """100 resets no timer and ends here; so does what comes while it is cancelled."""
 
     def ring(self, response: Response) -> None:

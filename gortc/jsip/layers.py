@@ -28,6 +28,13 @@ class Channel(Protocol):
         """Its last session has gone."""
 
 
+class Reader(Protocol):
+    """The storey above a channel."""
+
+    def receive(self, channel: Channel, data: bytes) -> None:
+        """Take one text frame of `channel`, whose UTF-8 was checked."""
+
+
 class Owner(Protocol):
     """Whoever a session belongs to: a task."""
 

@@ -11,12 +11,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Iterator, Protocol
 from urllib.parse import unquote
 
-from gortc.jsip.layers import Journal
+from gortc.jsip.layers import Journal, Reader
 from gortc.jsip.uri import BadURI, parse
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
-    from gortc.jsip.syntax import Syntax
     from gortc.jsip.timers import Clock
 
 REPLACED: Final = 4001
@@ -125,7 +124,7 @@ class Channels:
         self,
         clock: Clock,
         journal: Journal,
-        syntax: Syntax,
+        above: Reader,
         domains: frozenset[str],
         garbage_max: int,
         garbage_seconds: float,
@@ -135,7 +134,7 @@ class Channels:
         self.garbage_max = garbage_max
         self.garbage_seconds = garbage_seconds
         self.by_name: dict[str, PeerChannel] = {}
-        self._syntax = syntax
+        self._above = above
         self._domains = domains
         self._offline = Nowhere(480)
         self._unknown = Nowhere(404)
@@ -153,7 +152,7 @@ class Channels:
     def receive(self, channel: PeerChannel, connection: Connection, data: bytes) -> None:
         """Take a text frame, unless another connection has replaced the one it came from."""
         if channel.connection is connection:
-            self._syntax.receive(channel, data)
+            self._above.receive(channel, data)
 
     def lost(self, channel: PeerChannel, connection: Connection) -> None:
         """`connection` has gone; its dialogues wait for the next one of that name."""

@@ -271,6 +271,7 @@ def test_a_service_raises_in_load(stage: Stage) -> None:
 
 
 @pytest.mark.proves("M-31")
+@pytest.mark.plain
 def test_a_defect_of_the_stack_is_logged_and_counted(stage: Stage) -> None:
     """Whatever happens above it, nothing raises out of the lowest storey."""
     above: Any = stage.node.transactions

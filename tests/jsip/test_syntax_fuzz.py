@@ -322,6 +322,7 @@ class Above:
         return code
 
 
+@pytest.mark.plain
 @pytest.mark.proves(
     "M-1", "M-2", "M-3", "M-5", "M-6", "M-7", "M-8", "M-20", "M-21", "M-22", "M-23", "M-24", "M-25", "M-27", "M-28"
 )
@@ -549,6 +550,7 @@ def streams(draw: st.DrawFn) -> bytes:
     return draw(st.just(data) | mutated(st.just(data)))
 
 
+@pytest.mark.plain
 @pytest.mark.proves("M-31")
 @settings(deadline=None, max_examples=FEW)
 @given(streams(), st.integers(0, 30))

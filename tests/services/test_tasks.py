@@ -72,8 +72,9 @@ def test_interfaces() -> None:
     assert verifyObject(IServiceLogic, logic)
     assert verifyObject(IServiceLogic, echo)
     assert verifyObject(IServiceLogic, conference)
+    task = Task(lab.node.dispatch, next(iter(lab.node.services)))
     for maker in (logic, echo, conference):
-        instance: Any = maker.create(None)  # type: ignore[arg-type]
+        instance: Any = maker.create(task)
         assert verifyObject(IServiceInstance, instance)
     assert logic.loaded is not None
     lab.node.stop()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from gortc.jsip.layers import Journal
-from gortc.jsip.syntax import Syntax
+from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.timers import Timers
 from gortc.settings import Settings
 from gortc.transport.channels import Channels, PeerChannel
@@ -69,9 +68,9 @@ class Recorder:
 
     def __init__(self) -> None:
         self.got: list[bytes] = []
-        self.then: Callable[[PeerChannel, bytes], object] = lambda channel, data: None
+        self.then: Callable[[Any, bytes], object] = lambda channel, data: None
 
-    def receive(self, channel: PeerChannel, data: bytes) -> None:
+    def receive(self, channel: Channel, data: bytes) -> None:
         """Take a frame."""
         self.got.append(data)
         self.then(channel, data)
@@ -124,7 +123,7 @@ class Hub:
         self.channels = Channels(
             self.clock,
             self.journal,
-            cast(Syntax, self.stack),
+            self.stack,
             self.settings.own_domains,
             self.settings.garbage_max,
             self.settings.garbage_seconds,
