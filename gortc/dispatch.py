@@ -42,7 +42,7 @@ class Dispatcher:
     def start(self, context: Context, details: dict[str, object]) -> Task:
         """An instance of a service without an incoming session."""
         task = Task(self, context)
-        task.begin(Request({"Type": START, **details}, START, 0, local=True))
+        task.begin(Request({"Type": START, **details}, START, 0, "", "", "", local=True))
         return task
 
     def mint(self, task: Task) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from gortc.jsip.message import Headers, Request, Response
+from gortc.jsip.message import Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, INFO, INVITE, PRACK, UPDATE
 from gortc.jsip.session import Session
 from gortc.jsip.timers import TimerQueue
@@ -65,8 +65,17 @@ class InviteSession(Session):
 
     state: str
 
-    def __init__(self, layer: Sessions, channel: Channel, headers: Headers, outgoing: bool) -> None:
-        super().__init__(layer, channel, headers, outgoing)
+    def __init__(
+        self,
+        layer: Sessions,
+        channel: Channel,
+        dialogue_id: str,
+        uri: str,
+        caller: str,
+        callee: str,
+        outgoing: bool,
+    ) -> None:
+        super().__init__(layer, channel, dialogue_id, uri, caller, callee, outgoing)
         self.state = NEW
         self.exchange: Transaction | None = None
         self.expire = layer.times.session

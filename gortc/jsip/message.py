@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orjson import dumps
 
 from gortc.jsip.methods import TERM
-from gortc.jsip.status import PHRASES, phrase
+from gortc.jsip.status import phrase
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
@@ -31,13 +31,14 @@ OWN_HEADERS: Final = frozenset(
 class Message:
     """What requests and responses share.
 
-    `headers` is the JSON object, `cseq` its number, `session` where it belongs (set by the stack), `local` whether
-    the stack made it up instead of receiving it. `data` is its JSON text once it has been written.
+    `headers` is the JSON object, `dialogue_id` and `cseq` are two of them, `session` is where it belongs (set by the
+    stack), `local` whether the stack made it up instead of receiving it. `data` is its JSON text once it was written.
     """
 
-    __slots__ = ("cseq", "data", "headers", "local", "session")
+    __slots__ = ("cseq", "data", "dialogue_id", "headers", "local", "session")
 
     headers: Headers
+    dialogue_id: str
     cseq: int
     session: Session
     local: bool
@@ -47,12 +48,6 @@ class Message:
     def body(self) -> Any:
         """The `Body`: any JSON value, None where there is none."""
         return self.headers.get("Body")
-
-    @property
-    def dialogue_id(self) -> str:
-        """The `DialogueID`."""
-        value: str = self.headers["DialogueID"]
-        return value
 
     def get(self, header: str, default: Any = None) -> Any:
         """The value of `header`, or `default`."""
@@ -67,23 +62,35 @@ class Message:
 class Request(Message):
     """A request, or the event `TERM`.
 
-    `method` is its type. `related` is, in an ACK or a CANCEL, the INVITE meant.
+    `method` is its type, `caller` and `callee` are From and To. `related` is, in an ACK or a CANCEL, the INVITE meant.
     """
 
-    __slots__ = ("method", "related")
+    __slots__ = ("callee", "caller", "method", "related")
 
     code = 0  # so that `message.code` tells requests from responses
 
-    def __init__(self, headers: Headers, method: str, cseq: int, local: bool = False) -> None:
+    def __init__(
+        self,
+        headers: Headers,
+        method: str,
+        cseq: int,
+        dialogue_id: str,
+        caller: str,
+        callee: str,
+        local: bool = False,
+    ) -> None:
         self.headers = headers
         self.method = method
         self.cseq = cseq
+        self.dialogue_id = dialogue_id
+        self.caller = caller
+        self.callee = callee
         self.local = local
         self.related: Request | None = None
         self.data = None
 
     def __repr__(self) -> str:
-        return f"<{self.method} {self.headers.get('DialogueID')!r} {self.cseq}{' local' if self.local else ''}>"
+        return f"<{self.method} {self.dialogue_id!r} {self.cseq}{' local' if self.local else ''}>"
 
 
 class Response(Message):
@@ -93,10 +100,11 @@ class Response(Message):
 
     request: Request
 
-    def __init__(self, headers: Headers, code: int, cseq: int, local: bool = False) -> None:
+    def __init__(self, headers: Headers, code: int, cseq: int, dialogue_id: str, local: bool = False) -> None:
         self.headers = headers
         self.code = code
         self.cseq = cseq
+        self.dialogue_id = dialogue_id
         self.local = local
         self.data = None
 
@@ -106,45 +114,43 @@ class Response(Message):
         return self.request.method
 
     def __repr__(self) -> str:
-        return f"<{self.code} {self.headers.get('DialogueID')!r} {self.cseq}{' local' if self.local else ''}>"
+        return f"<{self.code} {self.dialogue_id!r} {self.cseq}{' local' if self.local else ''}>"
 
 
 def answer_headers(request: Mapping[str, Any], code: int) -> Headers:
     """The headers of a response with `code` to the request with these headers."""
+    return answer(code, request["From"], request["To"], request["DialogueID"], request["CSeq"])
+
+
+def answer(code: int, caller: str, callee: str, dialogue_id: str, cseq: int) -> Headers:
+    """The headers of a response with `code` to the request that has the others."""
     return {
         "Type": "RESPONSE",
         "Code": code,
         "Desc": phrase(code),
-        "From": request["From"],
-        "To": request["To"],
-        "DialogueID": request["DialogueID"],
-        "CSeq": request["CSeq"],
+        "From": caller,
+        "To": callee,
+        "DialogueID": dialogue_id,
+        "CSeq": cseq,
     }
 
 
 def response(request: Request, code: int, headers: Mapping[str, Any] | None = None, local: bool = False) -> Response:
     """A response with `code` (100..699) to `request`, with further `headers` (`Body` among them)."""
-    asked = request.headers
-    made: Headers = {  # answer_headers, without its call
-        "Type": "RESPONSE",
-        "Code": code,
-        "Desc": PHRASES.get(code) or phrase(code),
-        "From": asked["From"],
-        "To": asked["To"],
-        "DialogueID": asked["DialogueID"],
-        "CSeq": asked["CSeq"],
-    }
+    made = answer(code, request.caller, request.callee, request.dialogue_id, request.cseq)
     if headers:
         made.update(headers)
-    answer = Response(made, code, request.cseq, local)
-    answer.request = request
-    answer.session = request.session
-    return answer
+    response = Response(made, code, request.cseq, request.dialogue_id, local)
+    response.request = request
+    response.session = request.session
+    return response
 
 
 def term(session: Session) -> Request:
     """The event that `session` is over."""
-    event = Request({"Type": TERM, "DialogueID": session.dialogue_id}, TERM, 0, local=True)
+    dialogue_id = session.dialogue_id
+    headers: Headers = {"Type": TERM, "DialogueID": dialogue_id}
+    event = Request(headers, TERM, 0, dialogue_id, session.caller, session.callee, local=True)
     event.session = session
     return event
 

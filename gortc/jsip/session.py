@@ -33,13 +33,22 @@ class Session:
     lone = False
     """Whether it is a session of one transaction."""
 
-    def __init__(self, layer: Sessions, channel: Channel, headers: Headers, outgoing: bool) -> None:
+    def __init__(
+        self,
+        layer: Sessions,
+        channel: Channel,
+        dialogue_id: str,
+        uri: str,
+        caller: str,
+        callee: str,
+        outgoing: bool,
+    ) -> None:
         self.layer = layer
         self.channel = channel
-        self.dialogue_id: str = headers["DialogueID"]
-        self.uri: str = headers["Request-URI"]
-        self.caller: str = headers["From"]
-        self.callee: str = headers["To"]
+        self.dialogue_id = dialogue_id
+        self.uri = uri
+        self.caller = caller
+        self.callee = callee
         self.outgoing = outgoing
         self.owner: Owner | None = None
         self.transactions: dict[int, Transaction] = {}
@@ -108,7 +117,7 @@ class Session:
             made.update(headers)
         if body is not None:
             made["Body"] = body
-        request = Request(made, method, self.cseq)
+        request = Request(made, method, self.cseq, self.dialogue_id, made["From"], made["To"])
         request.session = self
         return request
 

@@ -61,18 +61,21 @@ class Sessions:
                 self._syntax.answer(channel, request, 481)
             return None
         headers = request.headers
-        if headers.get("Max-Forwards") == 0:  # RFC 3261 section 16.3 step 3
+        uri: str = headers["Request-URI"]
+        if "Max-Forwards" in headers and headers["Max-Forwards"] == 0:  # RFC 3261 section 16.3 step 3
             self._syntax.answer(channel, request, 483)
             return None
         try:
-            parse(headers["Request-URI"])
+            parse(uri)
         except BadURI as bad:
             self._syntax.refuse(channel, headers, BadMessage(f"Request-URI: {bad}"))
             return None
         self.opened += 1
         if method == INVITE:
-            return InviteSession(self, channel, headers, outgoing=False)
-        return RequestSession(self, channel, headers, outgoing=False)
+            return InviteSession(
+                self, channel, request.dialogue_id, uri, request.caller, request.callee, outgoing=False
+            )
+        return RequestSession(self, channel, request.dialogue_id, uri, request.caller, request.callee, outgoing=False)
 
     # down
 
@@ -88,14 +91,12 @@ class Sessions:
         """
         router = headers.get("Router")
         channel = self.route(router.split(",", 1)[0].strip() if router else uri)
-        first = {
-            "Request-URI": uri, "From": caller, "To": callee, "DialogueID": f"dlg_{self.realm}_{os.urandom(16).hex()}",
-        }  # fmt: skip
+        dialogue_id = f"dlg_{self.realm}_{os.urandom(16).hex()}"
         session: Session
         if method == INVITE:
-            session = InviteSession(self, channel, first, outgoing=True)
+            session = InviteSession(self, channel, dialogue_id, uri, caller, callee, outgoing=True)
         else:
-            session = RequestSession(self, channel, first, outgoing=True)
+            session = RequestSession(self, channel, dialogue_id, uri, caller, callee, outgoing=True)
         session.owner = owner
         try:
             request = session.make(method, headers)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orjson import JSONDecodeError, dumps, loads
 
 from gortc.jsip.layers import Channel, Journal
-from gortc.jsip.message import Headers, Message, Request, Response, answer_headers
+from gortc.jsip.message import Headers, Message, Request, Response, answer, answer_headers
 from gortc.jsip.methods import ACK, ALLOW, CANCEL, METHODS
 
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ class Syntax:
 
     def answer(self, channel: Channel, request: Request, code: int, **headers: Any) -> None:
         """Answer a request that no session stands behind, and keep nothing of it."""
-        answer = answer_headers(request.headers, code)
+        made = answer(code, request.caller, request.callee, request.dialogue_id, request.cseq)
         if headers:
-            answer.update(headers)
-        self._write(channel, answer)
+            made.update(headers)
+        self._write(channel, made)
 
     def _write(self, channel: Channel, headers: Headers) -> None:
         if channel.send(dumps(headers)) == 0 and self.trace is not None:
@@ -95,10 +95,11 @@ class Syntax:
         if headers.get("Type") in ("RESPONSE", ACK) or not answerable(headers):
             return self._drop(channel, str(bad))
         self.journal.note("bad request", channel.name, bad)
-        answer = answer_headers(headers, bad.code) | {"Reason": str(bad)}
+        made = answer_headers(headers, bad.code)
+        made["Reason"] = str(bad)
         if bad.code == 405:
-            answer["Allow"] = ALLOW  # RFC 3261 section 8.2.1: a 405 MUST list the methods that are supported
-        self._write(channel, answer)
+            made["Allow"] = ALLOW  # RFC 3261 section 8.2.1: a 405 MUST list the methods that are supported
+        self._write(channel, made)
         channel.garbage()
 
     def _drop(self, channel: Channel, reason: str) -> None:
@@ -112,10 +113,13 @@ def read(headers: Headers) -> Message:
     Numbers such as `1.0` become integers in `headers`. Raises BadMessage with the first thing that is wrong.
     """
     kind = headers.get("Type")
-    for name in ("From", "To", "DialogueID"):
-        value = headers.get(name)
-        if type(value) is not str or not value:
-            raise BadMessage(f"{name} must be a string, not empty")
+    caller, callee, dialogue_id = headers.get("From"), headers.get("To"), headers.get("DialogueID")
+    if type(caller) is not str or not caller:
+        raise BadMessage("From must be a string, not empty")
+    if type(callee) is not str or not callee:
+        raise BadMessage("To must be a string, not empty")
+    if type(dialogue_id) is not str or not dialogue_id:
+        raise BadMessage("DialogueID must be a string, not empty")
     cseq = headers.get("CSeq")
     if type(cseq) is not int or not 0 < cseq <= CSEQ_MAX:
         cseq = integer(headers, "CSeq", 1, CSEQ_MAX)
@@ -123,7 +127,7 @@ def read(headers: Headers) -> Message:
         code = headers.get("Code")
         if type(code) is not int or not 99 < code < 700:
             code = integer(headers, "Code", 100, 699)
-        return Response(headers, code, cseq)
+        return Response(headers, code, cseq, dialogue_id)
     if type(kind) is not str:
         raise BadMessage("Type must be a string")
     if kind not in METHODS:
@@ -138,7 +142,7 @@ def read(headers: Headers) -> Message:
         integer(headers, "Max-Forwards", 0, CSEQ_MAX)
     if "RelatedID" in headers and kind in (ACK, CANCEL):
         integer(headers, "RelatedID", 1, CSEQ_MAX)
-    return Request(headers, kind, cseq)
+    return Request(headers, kind, cseq, dialogue_id, caller, callee)
 
 
 def integer(headers: Headers, name: str, least: int, most: int) -> int:

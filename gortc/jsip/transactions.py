@@ -53,7 +53,7 @@ class Transactions:
 
     def receive(self, channel: Channel, message: Message) -> None:
         """Take a message of `channel` to its transaction and session."""
-        session = channel.sessions.get(message.headers["DialogueID"])
+        session = channel.sessions.get(message.dialogue_id)
         if type(message) is Response:
             self._receive_response(channel, session, message)
             return

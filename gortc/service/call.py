@@ -237,7 +237,7 @@ class Call:
             self.details = {name: value for name, value in message.headers.items() if name != "Type"}
         else:
             self.first = message
-            self._caller = leg = Leg(self, message.headers["Request-URI"], message)
+            self._caller = leg = Leg(self, message.session.uri, message)
             self.adopt(leg)
         self._run = Run(self._logic(self), self.task, self._done, LegFailed)
         self._run.begin()
@@ -264,7 +264,7 @@ class Call:
     def _join(self, request: Request) -> None:
         if request.local or request.method == BYE:
             return
-        leg = Leg(self, request.headers["Request-URI"], request)
+        leg = Leg(self, request.session.uri, request)
         if self._joined is None:
             leg.reject(488)
             return

@@ -15,17 +15,17 @@ REQUEST = {
 
 
 def test_a_request() -> None:
-    request = Request(dict(REQUEST), "INVITE", 7)
+    request = Request(dict(REQUEST), "INVITE", 7, "d1", "alice@h", "bob@h")
     assert (request.method, request.code, request.cseq, request.local) == ("INVITE", 0, 7, False)
     assert (request.dialogue_id, request.body, request.get("Event"), request.get("None", 1)) == (
         "d1", "offer", "presence", 1,
     )  # fmt: skip
-    assert Request({}, "INFO", 1).body is None
+    assert Request({}, "INFO", 1, "d1", "a", "b").body is None
     assert request.related is None
 
 
 def test_what_may_be_carried_over_to_another_leg() -> None:
-    request = Request(dict(REQUEST), "INVITE", 7)
+    request = Request(dict(REQUEST), "INVITE", 7, "d1", "alice@h", "bob@h")
     assert request.carried == {"Body": "offer", "Event": "presence", "X-Any": [1]}
     request.carried["Body"] = "another"
     assert request.body == "offer"
@@ -69,15 +69,15 @@ def test_requests_on_the_wire(stage: Stage) -> None:
 
 
 def test_how_they_look_in_a_log() -> None:
-    assert repr(Request(dict(REQUEST), "INVITE", 7)) == "<INVITE 'd1' 7>"
-    assert repr(Request({}, "BYE", 1, local=True)) == "<BYE None 1 local>"
-    assert repr(Response({"DialogueID": "d"}, 200, 3)) == "<200 'd' 3>"
-    assert "\n" not in repr(Request({"DialogueID": "d\nforged"}, "BYE", 1))
-    assert repr(Response({"DialogueID": "d"}, 408, 3, local=True)) == "<408 'd' 3 local>"
+    assert repr(Request(dict(REQUEST), "INVITE", 7, "d1", "alice@h", "bob@h")) == "<INVITE 'd1' 7>"
+    assert repr(Request({}, "BYE", 1, "d1", "a", "b", local=True)) == "<BYE 'd1' 1 local>"
+    assert repr(Response({}, 200, 3, "d")) == "<200 'd' 3>"
+    assert "\n" not in repr(Request({}, "BYE", 1, "d\nforged", "a", "b"))
+    assert repr(Response({}, 408, 3, "d", local=True)) == "<408 'd' 3 local>"
 
 
 def test_encode_raises_before_anything_has_changed() -> None:
-    request = Request({"Body": object()}, "INFO", 1)
+    request = Request({"Body": object()}, "INFO", 1, "d1", "a", "b")
     with pytest.raises(TypeError):
         encode(request)
     assert request.data is None

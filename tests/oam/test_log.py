@@ -94,7 +94,11 @@ def test_lines_about_what_is_dropped_are_few(events: list[LogEvent]) -> None:
         drops.line("bad message", "alice@gortc.local", f"number {number}")
     assert [event["detail"] for event in events] == ["number 0", "number 1"]
     clock.advance(1)
-    drops.line("stray ACK", "alice@gortc.local", Request({"Type": "ACK", "DialogueID": "d", "CSeq": 7}, "ACK", 7))
+    drops.line(
+        "stray ACK",
+        "alice@gortc.local",
+        Request({"Type": "ACK", "DialogueID": "d", "CSeq": 7}, "ACK", 7, "d", "a", "b"),
+    )
     silent, named = events[2:]
     assert silent["count"] == 3
     assert (named["Type"], named["DialogueID"], named["CSeq"]) == ("ACK", "d", 7)

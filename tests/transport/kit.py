@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.timers import Timers
 from gortc.settings import Settings
-from gortc.transport.channels import Channels, PeerChannel
+from gortc.transport.channels import Channels
 from gortc.transport.websocket import RtcFactory, RtcProtocol
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
