@@ -43,7 +43,7 @@ bench: $(COMPILED)/done
 # A flame graph of the server under load: make bench-profile ARGS="bridged --compiled build/compiled"
 bench-profile: $(VENV)/dev
 	$(BIN)/pip install -q --disable-pip-version-check py-spy
-	$(BIN)/python bench/profile.py $(ARGS)
+	$(BIN)/python -m bench.flame $(ARGS)
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .

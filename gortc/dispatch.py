@@ -35,9 +35,9 @@ class Dispatcher:
         self._by_host = by_host
 
     def receive(self, message: Request | Response) -> None:
-        """Find an owner for a session that has none: its first request. What comes after its refusal ends here."""
-        if type(message) is Request:
-            self._select(message)
+        """Find an owner for a session that has none: its first request, for what is refused is over."""
+        assert type(message) is Request
+        self._select(message)
 
     def start(self, context: Context, details: dict[str, object]) -> Task:
         """An instance of a service without an incoming session."""

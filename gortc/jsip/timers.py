@@ -62,8 +62,11 @@ class TimerQueue(Generic[Item]):
 
     def stop(self, item: Item) -> None:
         """`item` waits no longer; nothing happens where it did not."""
-        if self._due.pop(item, None) is not None and not self._due and not self._constant:
-            self._timers.idle(self)
+        due = self._due
+        if item in due:
+            del due[item]
+            if not due and not self._constant:
+                self._timers.idle(self)
 
     def rest(self) -> None:
         """An empty queue of a named time goes. A constant one keeps its call of the clock, which finds nothing and is

@@ -78,7 +78,8 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def onOpen(self) -> None:  # noqa: N802
         """The handshake is done: the channel has its connection."""
         self._out: list[bytes] = []
-        self._at_once = isinstance(self.transport, Connection)  # a socket's own, no TLS in between
+        # A socket's own, no TLS in between.
+        self._send = self.transport.socket.send if isinstance(self.transport, Connection) else None
         self._stalled = False
         self._unsent = 0
         self.transport.registerProducer(self, True)
@@ -152,13 +153,15 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     def _write(self, data: bytes) -> None:
         """Write at once where nothing waits: the reactor would take another turn, and two changes of what it polls."""
-        transport = self.transport
-        if self._at_once and transport.connected and not transport.dataBuffer and not transport._tempDataBuffer:
-            sent = transport.writeSomeData(data)
+        transport, send = self.transport, self._send
+        if send is not None and transport.connected and not transport.dataBuffer and not transport._tempDataBuffer:
+            try:
+                sent = send(data)
+            except OSError:  # it takes no more, or the connection is lost, as the reactor will find
+                sent = 0
             if sent == len(data):
                 return
-            if type(sent) is int:  # else the connection is lost, as the reactor will find
-                data = data[sent:]
+            data = data[sent:]
         transport.write(data)
 
     def pauseProducing(self) -> None:  # noqa: N802
