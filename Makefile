@@ -8,7 +8,7 @@ AT_RANDOM := tests/model tests/jsip/test_syntax_fuzz.py
 COMPILED := build/compiled
 
 .DELETE_ON_ERROR:
-.PHONY: run demo test fuzz check docs compiled bench bench-profile format clean
+.PHONY: run demo test fuzz check docs compiled bench bench-count bench-pauses bench-profile format clean
 
 run: $(VENV)/run
 	exec $(BIN)/twistd -n --pidfile= gortc $(ARGS)
@@ -39,6 +39,13 @@ compiled: $(COMPILED)/done
 
 bench: $(COMPILED)/done
 	$(BIN)/python bench/run.py $(COMPILED) $(ARGS)
+
+bench-count: $(COMPILED)/done
+	command -v valgrind || { apt-get update && apt-get install -y valgrind; }
+	$(BIN)/python -m bench.count $(COMPILED)
+
+bench-pauses: $(VENV)/run
+	$(BIN)/python -m bench.pauses $(ARGS)
 
 # A flame graph of the server under load: make bench-profile ARGS="bridged --compiled build/compiled"
 bench-profile: $(VENV)/dev

@@ -114,8 +114,8 @@ class Server(Service):
 
 
 def spare_the_collector() -> None:
-    """Calls leave no cycles, so the cyclic collector has little to find: let it look less often, and never at what
-    the start has made."""
+    """Calls leave no cycles, so the cyclic collector has little to find: let it look seldom, at little at a time, and
+    never at what the start has made (bench/pauses.py)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(5_000, 10, 400)
