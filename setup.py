@@ -20,6 +20,7 @@ HOT = [
     "gortc/service/task.py",
     "gortc/transport/channels.py",
     "gortc/transport/frames.py",
+    "gortc/transport/line.py",
 ]
 
 if os.environ.get("GORTC_COMPILE") == "1":

@@ -1,7 +1,7 @@
 """WebSocket connections: RFC 6455 by Autobahn, with a short path for the frames that calls are made of.
 
-Nearly every frame is a whole, unfragmented, uncompressed text frame; those are unmasked and written here, several in
-one read, one write a read. Everything else (handshakes, fragments, control frames, violations, limits) is Autobahn's.
+Nearly every frame is a whole, unfragmented, uncompressed text frame; those go another way (`line`), several in one
+read, one write a read. Everything else (handshakes, fragments, control frames, violations, limits) is Autobahn's.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from urllib.parse import unquote, urlsplit
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny
-from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gortc.transport.channels import BadName, Channels, PeerChannel, channel_name
-from gortc.transport.frames import frame, split
+from gortc.transport.line import Line, Reading
 
 if TYPE_CHECKING:
     from autobahn.websocket.types import ConnectionRequest
@@ -77,48 +76,26 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     def onOpen(self) -> None:  # noqa: N802
         """The handshake is done: the channel has its connection."""
-        self._out: list[bytes] = []
-        # A socket's own, no TLS in between.
-        self._send = self.transport.socket.send if isinstance(self.transport, Connection) else None
-        self._stalled = False
-        self._unsent = 0
         self.transport.registerProducer(self, True)
-        self._heard = self.factory.clock.seconds()
         self._watch = self.factory.timers.start(self.factory.ping, check_life, self)
         self.channel = self.factory.channels.connect(self.name, self)
+        self._line = Line(self, self.channel, self.factory.reading)
+        # From now on the reactor's reads and the channel's messages go the short way.
+        self.dataReceived = self._line.read  # type: ignore[method-assign]
+        self.send = self._line.send  # type: ignore[method-assign]
 
     # up
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Take what one read brought: whole text frames here, from the first other byte on Autobahn."""
-        channel = self.channel
-        if channel is None:
-            if len(self.data) + len(data) > self.factory.handshake_max and self.state == self.STATE_CONNECTING:
-                self.failHandshake("the opening handshake is too large")
-            else:
-                super().dataReceived(data)
-            return
-        self._heard = self.factory.clock.seconds()
-        if self.data or self.current_frame is not None or self.inside_message:
+        """A part of the opening handshake."""
+        if len(self.data) + len(data) > self.factory.handshake_max and self.state == self.STATE_CONNECTING:
+            self.failHandshake("the opening handshake is too large")
+        else:
             super().dataReceived(data)
-            return
-        factory = self.factory
-        gathering: list[RtcProtocol] = []
-        factory.gathering = gathering
-        at = 0
-        receive = factory.channels.receive
-        try:
-            for payload, stop in split(data, factory.frame_max):
-                if self.state != self.STATE_OPEN:
-                    break
-                receive(channel, self, payload)
-                at = stop
-        finally:
-            factory.gathering = None
-        for connection in gathering:
-            connection.flush()
-        if at < len(data):
-            super().dataReceived(data[at:])
+
+    def read_on(self, data: bytes) -> None:
+        """The long way: what is not a whole text frame."""
+        super().dataReceived(data)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
         """A message that came the long way."""
@@ -130,68 +107,33 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     # down
 
     def send(self, data: bytes) -> bool:
-        """Write one text frame (RFC 6455 section 5.2: a server's frames are not masked)."""
-        if self.state != self.STATE_OPEN:
-            return False
-        if self._stalled and self._overflows(len(data)):
-            return False
-        gathering = self.factory.gathering
-        if gathering is None:
-            self._write(frame(data))
-        else:
-            if not self._out:
-                gathering.append(self)
-            self._out.append(frame(data))
-        return True
-
-    def flush(self) -> None:
-        """Write what has gathered during one read, whosever read it was."""
-        if self._out:
-            data = b"".join(self._out)
-            self._out.clear()
-            self._write(data)
-
-    def _write(self, data: bytes) -> None:
-        """Write at once where nothing waits: the reactor would take another turn, and two changes of what it polls."""
-        transport, send = self.transport, self._send
-        if send is not None and transport.connected and not transport.dataBuffer and not transport._tempDataBuffer:
-            try:
-                sent = send(data)
-            except OSError:  # it takes no more, or the connection is lost, as the reactor will find
-                sent = 0
-            if sent == len(data):
-                return
-            data = data[sent:]
-        transport.write(data)
+        """Nothing can be sent where there is no line."""
+        return False
 
     def pauseProducing(self) -> None:  # noqa: N802
         """The peer does not read what we write: read no more of what it writes, and count what waits."""
-        self._stalled = True
-        self._unsent = 0
+        self._line.stall(True)
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:  # noqa: N802
         """It reads again."""
-        self._stalled = False
+        self._line.stall(False)
         self.transport.resumeProducing()
 
     def stopProducing(self) -> None:  # noqa: N802
         """The connection has gone; `connectionLost` says so, too."""
 
-    def _overflows(self, size: int) -> bool:
-        self._unsent += size
-        if self._unsent <= self.factory.unsent_max:
-            return False
-        self.factory.channels.journal.note("slow reader", self.name, f"{self._unsent} bytes wait")
+    def drop_slow(self, unsent: int) -> None:
+        """More than may be waits for a peer that does not read."""
+        self.factory.channels.journal.note("slow reader", self.name, f"{unsent} bytes wait")
         self._leave()
         self.dropConnection(abort=True)
-        return True
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake; the channel waits for another connection from now on."""
         self._leave()
         if self.state == self.STATE_OPEN:
-            self.flush()  # what was answered so far goes first
+            self._line.flush()  # what was answered so far goes first
             self.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
 
     def connectionMade(self) -> None:  # noqa: N802
@@ -205,6 +147,8 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         """The connection has gone."""
         self.factory.connections.discard(self)
         self._leave()
+        for short in ("dataReceived", "send", "_line"):  # leave no cycle to the collector
+            self.__dict__.pop(short, None)
         super().connectionLost(reason)
 
     def _leave(self) -> None:
@@ -217,7 +161,7 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def check_life(self) -> None:
         """Ping; and drop a peer from which nothing has arrived for too long. Only what arrives proves life."""
         factory = self.factory
-        left = self._heard + factory.dead - factory.clock.seconds()
+        left = self._line.heard + factory.dead - factory.clock.seconds()
         if left <= 0:
             factory.channels.journal.note("dead peer", self.name, f"nothing arrived for {factory.dead} s")
             self._leave()
@@ -245,14 +189,11 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.timers = timers
         self.clock = timers.clock
         self.path = settings.path
-        self.frame_max = settings.frame_max
         self.handshake_max = settings.handshake_max
-        self.unsent_max = settings.unsent_max
         self.ping = settings.times.ping
         self.dead = settings.times.dead
         self.connections: set[RtcProtocol] = set()
-        self.gathering: list[RtcProtocol] | None = None
-        """Whose frames gather until the end of the read that is going on."""
+        self.reading = Reading(channels, timers.clock.seconds, settings.frame_max, settings.unsent_max)
         self._domains = settings.own_domains
         self._origins = frozenset(settings.origins)
         self.setProtocolOptions(

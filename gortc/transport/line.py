@@ -1,0 +1,122 @@
+"""A line: the short way between an open connection and its channel, for whole text frames.
+
+Several frames of one read are taken one after the other; what is sent meanwhile, on whatever line, gathers and is
+written at the end of the read, in one write a line. Everything else is the protocol's, which is Autobahn's.
+This module can be compiled; the protocol's class, which is Autobahn's as well, can not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.tcp import Connection
+
+from gortc.transport.frames import frame, split
+
+if TYPE_CHECKING:
+    from gortc.transport.channels import Channels, PeerChannel
+
+OPEN: Final = 3  # Autobahn's STATE_OPEN
+
+
+class Reading:
+    """What all lines of a factory share: the limits, the time, and the lines that wait for the end of a read."""
+
+    def __init__(self, channels: Channels, now: Callable[[], float], frame_max: int, unsent_max: int) -> None:
+        self.channels = channels
+        self.now = now
+        self.frame_max = frame_max
+        self.unsent_max = unsent_max
+        self.lines: list[Line] | None = None
+        """Those that have something to write; None where no read is going on."""
+
+
+class Line:
+    """The line of one `protocol`, to the `channel` that it is bound to. `heard` is when it last read anything."""
+
+    def __init__(self, protocol: Any, channel: PeerChannel, reading: Reading) -> None:
+        transport = protocol.transport
+        self.heard = reading.now()
+        self._protocol: Any = protocol
+        self._transport: Any = transport
+        # A socket's own, no TLS in between.
+        self._socket_send: Any = transport.socket.send if isinstance(transport, Connection) else None
+        self._channel = channel
+        self._reading = reading
+        self._out: list[bytes] = []
+        self._stalled = False
+        self._unsent = 0
+
+    def read(self, data: bytes) -> None:
+        """Take what one read brought: whole text frames here, from the first other byte on the protocol."""
+        protocol, reading = self._protocol, self._reading
+        self.heard = reading.now()
+        if protocol.data or protocol.current_frame is not None or protocol.inside_message:
+            protocol.read_on(data)
+            return
+        lines: list[Line] = []
+        reading.lines = lines
+        at = 0
+        try:
+            for payload, stop in split(data, reading.frame_max):
+                if protocol.state != OPEN:
+                    break
+                reading.channels.receive(self._channel, protocol, payload)
+                at = stop
+        finally:
+            reading.lines = None
+        for line in lines:
+            line.flush()
+        if at < len(data):
+            protocol.read_on(data[at:])
+
+    def send(self, data: bytes) -> bool:
+        """Write one text frame (RFC 6455 section 5.2: a server's frames are not masked); False where it is closing."""
+        if self._protocol.state != OPEN or (self._stalled and self._overflows(len(data))):
+            return False
+        lines = self._reading.lines
+        if lines is None:
+            self._write(frame(data))
+        else:
+            if not self._out:
+                lines.append(self)
+            self._out.append(frame(data))
+        return True
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        out = self._out
+        if out:
+            self._out = []
+            self._write(out[0] if len(out) == 1 else b"".join(out))
+
+    def stall(self, stalled: bool) -> None:
+        """The peer does not read, or reads again: from here on, what waits for it counts."""
+        self._stalled = stalled
+        self._unsent = 0
+
+    def _write(self, data: bytes) -> None:
+        """Write at once where nothing waits: the reactor would take another turn, and two changes of what it polls."""
+        transport = self._transport
+        if (
+            self._socket_send is not None
+            and transport.connected
+            and not transport.dataBuffer
+            and not transport._tempDataBuffer
+        ):
+            try:
+                sent: int = self._socket_send(data)
+            except OSError:  # it takes no more, or the connection is lost, as the reactor will find
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
+
+    def _overflows(self, size: int) -> bool:
+        self._unsent += size
+        if self._unsent <= self._reading.unsent_max:
+            return False
+        self._protocol.drop_slow(self._unsent)
+        return True
