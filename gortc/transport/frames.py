@@ -29,6 +29,8 @@ def _fastest() -> Unmask:
 unmask: Final[Unmask] = _fastest()
 
 TEXT: Final = 0x81  # FIN, opcode text
+PING: Final = b"\x89\x00"  # FIN, opcode ping, without a payload
+PONG: Final = 0x8A
 _MASKED: Final = 0x80
 
 
@@ -59,6 +61,12 @@ def split(data: bytes, largest: int) -> list[tuple[bytes, int]]:
             break  # Autobahn says 1007
         messages.append((payload, at))
     return messages
+
+
+def is_pong(data: bytes) -> bool:
+    """Whether `data` is a whole masked pong and nothing else: nobody asks what it says, only that it has come."""
+    size = len(data)
+    return 6 <= size <= 131 and data[0] == PONG and data[1] == _MASKED | size - 6
 
 
 def frame(data: bytes) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.tcp import Connection
 
-from gortc.transport.frames import frame, split
+from gortc.transport.frames import PING, frame, is_pong, split
 
 if TYPE_CHECKING:
     from gortc.transport.channels import Channels, PeerChannel
@@ -55,6 +55,8 @@ class Line:
         if protocol.data or protocol.current_frame is not None or protocol.inside_message:
             protocol.read_on(data)
             return
+        if is_pong(data):
+            return
         lines: list[Line] = []
         reading.lines = lines
         at = 0
@@ -83,6 +85,10 @@ class Line:
                 lines.append(self)
             self._out.append(frame(data))
         return True
+
+    def ping(self) -> None:
+        """Ask whether anybody is there."""
+        self._write(PING)
 
     def flush(self) -> None:
         """Write what has gathered."""

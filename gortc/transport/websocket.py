@@ -168,7 +168,7 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             self.dropConnection(abort=True)
             return
         if self.state == self.STATE_OPEN:
-            self.sendPing()
+            self._line.ping()
         self._watch = factory.timers.start(min(factory.ping, left), check_life, self)
 
 

@@ -45,3 +45,15 @@ def test_it_stops_where_something_else_begins() -> None:
         assert frames.split(whole + rest, 65536) == [(b"one", 9), (b"two", 18)]
     assert frames.split(whole, 2) == []
     assert frames.split(frame("one", mask=b""), 65536) == []
+
+
+def test_a_pong_and_nothing_else() -> None:
+    for payload in (b"", b"x", b"x" * 125):
+        assert frames.is_pong(frame(payload, 10))
+        assert not frames.is_pong(frame(payload, 10) + b"\x81")
+        assert not frames.is_pong(frame(payload, 10)[:-1])
+        assert not frames.is_pong(frame(payload, 9))
+        assert not frames.is_pong(frame(payload, 10, mask=b""))
+        assert not frames.is_pong(frame(payload, 10, fin=False))
+    assert not frames.is_pong(frame(b"x" * 126, 10))
+    assert not frames.is_pong(b"")
