@@ -7,10 +7,12 @@ URI, or an answer that says why not.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from gortc.jsip.layers import Dispatch
 from gortc.jsip.message import Request, Response, response
-from gortc.jsip.uri import LENGTH_MAX, URI, BadURI, first_of, known_first_of, parse
+from gortc.jsip.uri import LENGTH_MAX, BadURI, parse
 from gortc.service.task import START, Task
 
 if TYPE_CHECKING:
@@ -21,7 +23,22 @@ if TYPE_CHECKING:
 DEFAULT: Final = "default"
 
 
-class Dispatcher:
+class Router:
+    """What dispatch wants to know of a Router header.
+
+    Of its first URI the `host`, the `service` and the `relid` that it names; whether it is for us (`ours`); and the
+    `rest` of the header, None where there is none.
+    """
+
+    def __init__(self, host: str, service: str | None, relid: str | None, ours: bool, rest: str | None) -> None:
+        self.host = host
+        self.service = service
+        self.relid = relid
+        self.ours = ours
+        self.rest = rest
+
+
+class Dispatcher(Dispatch):
     """The storey between the stack and the service logic. `services` are the loaded ones, by name."""
 
     below: Sessions
@@ -33,6 +50,7 @@ class Dispatcher:
         self._realm = realm
         self._domains = domains
         self._by_host = by_host
+        self._known = lru_cache(maxsize=1024)(self._read)  # peers say the same few again and again
 
     def receive(self, message: Request | Response) -> None:
         """Find an owner for a session that has none: its first request, for what is refused is over."""
@@ -64,8 +82,7 @@ class Dispatcher:
             router = self._take_router(request)
         except BadURI as bad:  # step 3
             return self._refuse(request, 400, f"Router: {bad}")
-        name = router and router.params.get("type")
-        relid = router and router.params.get("relid")
+        name, relid = (router.service, router.relid) if router is not None else (None, None)
         if relid and relid.startswith(f"rel_{self._realm}_"):  # step 6: minted ones, whatever the type
             task = self.minted.get(relid)
             if task is None:
@@ -89,24 +106,30 @@ class Dispatcher:
         task.join(request.session)
         task.receive(request)
 
-    def _take_router(self, request: Request) -> URI | None:
+    def _take_router(self, request: Request) -> Router | None:
         """The first Router URI; taken off (step 7) where it selects a service or names this node."""
         text = request.headers.get("Router")
         if text is None:
             return None
-        router, rest = known_first_of(text) if len(text) <= LENGTH_MAX else first_of(text)
-        names_us = router.user is None and router.host in self._domains
-        if names_us or "type" in router.params or "relid" in router.params:
-            if rest is not None:
-                request.headers["Router"] = rest
+        router = self._known(text) if len(text) <= LENGTH_MAX else self._read(text)
+        if router.ours:
+            if router.rest is not None:
+                request.headers["Router"] = router.rest
             else:
                 del request.headers["Router"]
         return router
 
-    def _name_by_host(self, request: Request, router: URI | None) -> str | None:
+    def _read(self, text: str) -> Router:
+        first, comma, rest = text.partition(",")
+        uri = parse(first.strip())
+        names_us = uri.user is None and uri.host in self._domains
+        ours = names_us or "type" in uri.params or "relid" in uri.params
+        return Router(uri.host, uri.params.get("type"), uri.params.get("relid"), ours, rest.strip() if comma else None)
+
+    def _name_by_host(self, request: Request, router: Router | None) -> str | None:
         if not self._by_host:
             return None
-        label = (router or parse(request.headers["Request-URI"])).host.partition(".")[0]
+        label = (router.host if router is not None else parse(request.headers["Request-URI"]).host).partition(".")[0]
         return label if self.services.get(label) is not None else None
 
     def _refuse(self, request: Request, code: int, reason: str) -> None:

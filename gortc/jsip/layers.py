@@ -11,15 +11,19 @@ if TYPE_CHECKING:
     from gortc.jsip.session import Session
 
 
-class Channel(Protocol):
+class Channel:
     """One peer, or the place where messages to an unreachable one go."""
 
-    name: str
-    sessions: dict[str, Session]
-    """The session table of this peer: DialogueID -> session. A DialogueID means something on its channel only."""
+    __slots__ = ("name", "sessions")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.sessions: dict[str, Session] = {}
+        """The session table of this peer: DialogueID -> session. A DialogueID means something on its channel only."""
 
     def send(self, data: bytes) -> int:
         """Send one message's text. Returns 0, or the code that says why it can't be delivered."""
+        raise NotImplementedError
 
     def garbage(self) -> None:
         """Note a bad message; too many close the connection."""
@@ -35,21 +39,26 @@ class Reader(Protocol):
         """Take one text frame of `channel`, whose UTF-8 was checked."""
 
 
-class Owner(Protocol):
+class Owner:
     """Whoever a session belongs to: a task."""
+
+    __slots__ = ()
 
     def receive(self, message: Request | Response) -> None:
         """Take one message or event of a session."""
+        raise NotImplementedError
 
     def left(self, session: Session) -> None:
         """`session` is over: what is told about it is TERM, once."""
+        raise NotImplementedError
 
 
-class Dispatch(Protocol):
+class Dispatch:
     """The storey above the stack."""
 
     def receive(self, message: Request | Response) -> None:
         """Find an owner for a session that has none, and give it the message."""
+        raise NotImplementedError
 
 
 class Journal:

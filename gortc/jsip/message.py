@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from orjson import dumps
+import orjson
 
 from gortc.jsip.methods import TERM
 from gortc.jsip.status import phrase
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gortc.jsip.session import Session
 
 Headers = dict[str, Any]
+
+dumps: Final = orjson.dumps
 
 OWN_HEADERS: Final = frozenset(
     (

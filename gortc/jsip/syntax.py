@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from orjson import JSONDecodeError, dumps, loads
+import orjson
+from orjson import JSONDecodeError
 
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Headers, Message, Request, Response, answer, answer_headers
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 CSEQ_MAX: Final = 2**53 - 1  # what every JSON reader can hold as an integer (RFC 8259 section 6)
 DEPTH_MAX: Final = 100
 """How deep arrays and objects of a message may be nested; what is deeper could be read but not written again."""
+
+loads: Final = orjson.loads
+dumps: Final = orjson.dumps
 
 BRACKET: Final = ord("[")
 BRACE: Final = ord("{")
@@ -55,7 +59,7 @@ class Syntax:
             if type(headers) is not dict:
                 return self._drop(channel, "not a JSON object")
             try:
-                if (BRACKET in data or BRACE in data[1:]) and nested_too_deep(data, headers):
+                if len(data) > 2 * DEPTH_MAX and (BRACKET in data or BRACE in data[1:]) and too_deep(data, headers):
                     raise BadMessage(f"nested deeper than {DEPTH_MAX} levels")
                 message = read(headers)
             except BadMessage as bad:
@@ -164,7 +168,7 @@ def answerable(headers: Headers) -> bool:
     return all(type(headers.get(name)) is str and headers[name] for name in ("From", "To", "DialogueID"))
 
 
-def nested_too_deep(data: bytes, headers: Headers) -> bool:
+def too_deep(data: bytes, headers: Headers) -> bool:
     """Whether `headers`, read from `data`, are nested deeper than may be. Brackets in a string may be many as well."""
     return data.count(b"[") + data.count(b"{") > DEPTH_MAX and depth(headers) > DEPTH_MAX
 

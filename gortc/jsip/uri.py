@@ -72,16 +72,3 @@ def parse(text: str) -> URI:
         key, equals, value = param.partition("=")
         params.setdefault(key, value if equals else None)
     return URI(text, match["prefix"], match["user"], match["host"].lower(), port, params)
-
-
-def first_of(text: str) -> tuple[URI, str | None]:
-    """The first of several URIs, separated by commas, and the others' text; None where there are no others.
-
-    Raises BadURI.
-    """
-    first, comma, rest = text.partition(",")
-    return parse(first.strip()), rest.strip() if comma else None
-
-
-known_first_of = lru_cache(maxsize=1024)(first_of)
-"""The same for texts of LENGTH_MAX characters at the most, for peers choose what is kept."""

@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from gortc.jsip.layers import Owner
 from gortc.jsip.message import Headers, Request, Response, encode, response, term
 from gortc.jsip.methods import ACK, CANCEL, INVITE, TERM
 from gortc.jsip.session import Session
@@ -38,7 +39,7 @@ class Awaited(Protocol):
         """It is awaited no longer."""
 
 
-class Nobody:
+class Nobody(Owner):
     """Owns the sessions whose task has gone: the stack finishes them alone."""
 
     def receive(self, message: Request | Response) -> None:
@@ -51,7 +52,7 @@ class Nobody:
 NOBODY: Final = Nobody()
 
 
-class Task:
+class Task(Owner):
     """`context` is the service's, `sessions` the instance's legs, `first` the message that made the instance, and
     `relation` the relid of that message, where it had one."""
 

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Iterator, Protocol
 from urllib.parse import unquote
 
-from gortc.jsip.layers import Journal, Reader
+from gortc.jsip.layers import Channel, Journal, Reader
 from gortc.jsip.uri import BadURI, parse
 
 if TYPE_CHECKING:
@@ -62,15 +62,14 @@ def channel_name(userid: str) -> str:
     return uri.name
 
 
-class PeerChannel:
+class PeerChannel(Channel):
     """The channel of one name; `connection` is None while the peer is away."""
 
-    __slots__ = ("_channels", "_strikes", "connection", "name", "sessions")
+    __slots__ = ("_channels", "_strikes", "connection")
 
     def __init__(self, channels: Channels, name: str) -> None:
+        super().__init__(name)
         self._channels = channels
-        self.name = name
-        self.sessions: dict[str, Session] = {}
         self.connection: Connection | None = None
         self._strikes: deque[float] | None = None
 
@@ -98,12 +97,11 @@ class PeerChannel:
             self._channels.forget(self)
 
 
-class Nowhere:
+class Nowhere(Channel):
     """Where messages to an unreachable peer go: each comes back with the same code."""
 
     def __init__(self, code: int) -> None:
-        self.name = f"(nowhere, {code})"
-        self.sessions: dict[str, Session] = {}
+        super().__init__(f"(nowhere, {code})")
         self._code = code
 
     def send(self, data: bytes) -> int:
