@@ -22,10 +22,15 @@ HOT = [
     "gortc/transport/frames.py",
     "gortc/transport/line.py",
 ]
+NEEDED = ["mypy >= 1.11", "mypy-zope >= 1.0.5", "types-PyYAML"]
+"""To compile; and what gortc itself needs, whose types are looked into."""
 
 if os.environ.get("GORTC_COMPILE") == "1":
-    from mypyc.build import mypycify
-
-    setup(ext_modules=mypycify(HOT, opt_level="3", debug_level="0", group_name="gortc"))
+    try:
+        from mypyc.build import mypycify
+    except ImportError:  # pip asks what is needed before it has got it
+        setup(setup_requires=[*NEEDED, "attrs", "orjson", "twisted", "websockets", "zope.interface"])
+    else:
+        setup(ext_modules=mypycify(HOT, opt_level="3", debug_level="0", group_name="gortc"))
 else:
     setup()
