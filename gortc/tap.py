@@ -15,6 +15,7 @@ from twisted.application.service import Application, IService
 from twisted.python import usage
 from twisted.python.components import Componentized
 
+from gortc import reactor
 from gortc.server import Server
 from gortc.service.registry import ServiceError, discover, plan
 from gortc.settings import AUTH, FORMATS, LEVELS, Settings, SettingsError
@@ -31,7 +32,8 @@ def configure(**settings: Any) -> Settings:
 
 
 def make_service(settings: Settings, log_file: str | None = None) -> IService:
-    """The service that runs a node with `settings`; `log_file` as in `Server`."""
+    """The service that runs a node with `settings`, on our reactor; `log_file` as in `Server`."""
+    reactor.install()
     return Server(settings, log_file=log_file)
 
 
