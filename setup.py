@@ -21,6 +21,7 @@ HOT = [
     "gortc/transport/channels.py",
     "gortc/transport/frames.py",
     "gortc/transport/line.py",
+    "gortc/transport/window.py",
 ]
 NEEDED = ["mypy >= 1.11", "mypy-zope >= 1.0.5", "types-PyYAML"]
 """To compile; and what gortc itself needs, whose types are looked into."""

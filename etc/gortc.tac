@@ -41,12 +41,14 @@ settings = configure(
     trace=False,  # True: each message is logged, in full
 
     # What a peer may cost: the largest frame and message in bytes; the seconds and bytes of an opening handshake; the
+    # bytes that may wait for a peer that does not read; the messages for one that has no connection; the
     # open requests of a dialogue (more get 503), and those that wait for a service to read them (more get 480); so many
     # bad messages in so many seconds close its connection; so many lines a second about what was dropped.
     frame_max=65536,
     handshake_seconds=10.0,
     handshake_max=16384,
     unsent_max=1048576,
+    waiting_max=1024,
     requests_max=100,
     unread_max=64,
     garbage_max=20,
@@ -66,6 +68,7 @@ settings = configure(
         session_min=10,  # the least Expire taken; less is refused with 423
         session_max=86400,  # the most; more is taken as this
         session_margin=5.0,  # how long after Expire a call that nobody refreshed is hung up
+        grace=120.0,  # a peer without a connection, until its dialogues end
         ping=15.0,  # between two pings of a connection
         dead=40.0,  # a connection from which nothing arrived for so long is dropped
     ),

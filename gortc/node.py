@@ -42,9 +42,7 @@ class Node:
         self.timers = Timers(clock, drops.failed)
         self.services = Registry(realm, settings.unread_max)
         self.syntax = Syntax(self.journal, _trace if settings.trace else None)
-        self.channels = Channels(
-            clock, self.journal, self.syntax, domains, settings.garbage_max, settings.garbage_seconds
-        )
+        self.channels = Channels(self.timers, self.journal, self.syntax, settings)
         self.transactions = Transactions(self.timers, settings.times, self.journal, settings.requests_max)
         self.sessions = Sessions(
             self.timers, settings.times, self.journal, self.syntax, self.channels.route, settings.realm

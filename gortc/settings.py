@@ -134,7 +134,11 @@ class Settings:
     handshake_max: int = _setting(16384, _positive)
     """The largest opening handshake taken, in bytes."""
     unsent_max: int = _setting(1048576, _positive)
-    """So many bytes may wait for a peer that does not read them; then its connection is dropped."""
+    """So many bytes may wait for a peer that does not read them; then its connection is closed. So many may wait for
+    one that has no connection, too."""
+    waiting_max: int = _setting(1024, _positive)
+    """So many messages may wait for a peer that has no connection; a further request gets 480. So many that a peer has
+    not confirmed are kept for it to resume, too."""
     requests_max: int = _setting(100, _positive)
     """So many requests of a peer may be open in one dialogue; a further one gets 503."""
     unread_max: int = _setting(64, _positive)

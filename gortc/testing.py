@@ -30,7 +30,7 @@ from gortc.jsip.times import Times
 from gortc.node import Node
 from gortc.service.interfaces import IServiceLogic
 from gortc.settings import Settings, SettingsError
-from gortc.transport.channels import channel_name
+from gortc.transport.names import channel_name
 
 
 class Lab:

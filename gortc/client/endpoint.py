@@ -48,6 +48,8 @@ class Endpoint(Node):
         if channel is not None:
             self.channels.lost(channel, connection)
         self.stop()
+        if channel is not None:
+            channel.end_grace()
 
     def _route(self, uri: str) -> Channel:
         parse(uri)

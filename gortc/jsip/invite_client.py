@@ -121,6 +121,7 @@ class InviteClient(Transaction):
 
 S = InviteClient
 S.START = CALLING
+S.PATIENT = frozenset((CANCELLING, ABANDONED))
 S.TABLE = {
     CALLING: {
         TRYING: (CALLING, S.absorb),

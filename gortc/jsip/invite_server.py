@@ -91,6 +91,11 @@ class InviteServer(Transaction):
             self.dialogue.step(ACKED, ack)
         self.dialogue.deliver(ack)
 
+    def peer_gone(self) -> None:
+        """Nobody waits for our answer any more: to the service that is as if the peer had cancelled."""
+        if self.state == PROCEEDING:
+            self.step(EXPIRED)
+
     def unacked(self, _: Any) -> None:
         """RFC 3261 section 13.3.1.4: without an ACK for 64*T1 the session is terminated with a BYE."""
         self.close()
@@ -105,6 +110,7 @@ class InviteServer(Transaction):
 
 S = InviteServer
 S.START = PROCEEDING
+S.PATIENT = frozenset((ACCEPTED,))
 S.TABLE = {
     PROCEEDING: {
         TRYING: (PROCEEDING, S.trying),

@@ -370,6 +370,19 @@ class InviteSession(Session):
         elif CANCELLED in TABLE[self.state]:  # one that we have opened; any other has just got its answer
             self.transactions[1].step(CANCELLED)
 
+    def peer_resumed(self) -> None:
+        """The session timer does not count the time away."""
+        self.missed = 0
+        self._restart_clock()
+        super().peer_resumed()
+
+    def peer_gone(self) -> None:
+        """Where they talked, it is as if the peer had hung up."""
+        if self.state in (ANSWERED, CONFIRMED):
+            self.state = ENDED
+            self._tell_bye("the peer has lost its connection")
+        super().peer_gone()
+
     def end(self) -> None:
         """Over: no state, no clock, no 200 without its ACK."""
         self._acknowledge()
@@ -400,10 +413,19 @@ class InviteSession(Session):
     def refresh(self) -> None:
         """Send an UPDATE without a Body, unless a re-INVITE is open, which serves as well."""
         self._start_clock()
+        if self.channel.away:  # it is not asked whether it is there
+            return
         if self.exchange is None or self.exchange.request.method != INVITE:
             update = self.make(UPDATE)
             update.local = True
             self.layer.below.send_request(update)
+
+    def unrefreshed(self) -> None:
+        """The peer has not refreshed it in time; one that is away has its grace."""
+        if self.channel.away:
+            self._start_clock()
+        else:
+            self.hang_up_both("session expired")
 
     def _refreshed(self, response: Response) -> None:
         if not response.local:
@@ -430,7 +452,7 @@ def refresh(session: InviteSession) -> None:
 
 def expired(session: InviteSession) -> None:
     """The peer has not refreshed `session` in time."""
-    session.hang_up_both("session expired")
+    session.unrefreshed()
 
 
 S = InviteSession

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from gortc.jsip.message import Request, Response
+    from gortc.jsip.message import Message, Request, Response
     from gortc.jsip.session import Session
 
 
@@ -25,6 +25,15 @@ class Channel:
         """Send one message's text. Returns 0, or the code that says why it can't be delivered."""
         raise NotImplementedError
 
+    def hold(self, data: bytes, message: Message | None) -> int:
+        """Keep what `send` could not send until it can. Returns 0, or the code that says why it can't be kept."""
+        raise NotImplementedError
+
+    @property
+    def away(self) -> bool:
+        """Whether the peer has no connection at the moment, so that no time runs against it."""
+        return False
+
     def garbage(self) -> None:
         """Note a bad message; too many close the connection."""
 
@@ -37,6 +46,9 @@ class Reader(Protocol):
 
     def receive(self, channel: Channel, data: bytes) -> None:
         """Take one text frame of `channel`, whose UTF-8 was checked."""
+
+    def sent(self, channel: Channel, message: Message) -> None:
+        """A message that had to wait has gone out."""
 
 
 class Owner:

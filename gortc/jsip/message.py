@@ -150,9 +150,14 @@ def response(request: Request, code: int, headers: Mapping[str, Any] | None = No
 
 def term(session: Session) -> Request:
     """The event that `session` is over."""
+    return event(TERM, session)
+
+
+def event(kind: str, session: Session) -> Request:
+    """A local request that tells something of `session`: TERM, PEER_LOST, PEER_RESUMED."""
     dialogue_id = session.dialogue_id
-    headers: Headers = {"Type": TERM, "DialogueID": dialogue_id}
-    event = Request(headers, TERM, 0, dialogue_id, session.caller, session.callee, local=True)
+    headers: Headers = {"Type": kind, "DialogueID": dialogue_id}
+    event = Request(headers, kind, 0, dialogue_id, session.caller, session.callee, local=True)
     event.session = session
     return event
 

@@ -18,6 +18,10 @@ NOTIFY: Final = "NOTIFY"
 TERM: Final = "TERM"
 """Not a method and never on the wire: the event that a session is over, given to the service exactly once."""
 
+PEER_LOST: Final = "PEER_LOST"
+PEER_RESUMED: Final = "PEER_RESUMED"
+"""Never on the wire, too: the events that the peer of a session has lost its connection, and is back."""
+
 METHODS: Final = frozenset(
     (INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, PRACK, SUBSCRIBE, MESSAGE, NOTIFY)
 )

@@ -49,6 +49,7 @@ class RequestClient(Transaction):
 
 S = RequestClient
 S.START = UNANSWERED
+S.PATIENT = frozenset((UNANSWERED, PROCEEDING))
 S.TABLE = {
     UNANSWERED: {
         TRYING: (PROCEEDING, S.trying),

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gortc.jsip.layers import Channel, Owner
-from gortc.jsip.message import Headers, Request, Response, response
-from gortc.jsip.methods import ACK
+from gortc.jsip.message import Headers, Request, Response, event, response
+from gortc.jsip.methods import ACK, PEER_LOST, PEER_RESUMED
 from gortc.jsip.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -84,6 +84,28 @@ class Session:
             owner.receive(message)
         else:
             self.layer.above.receive(message)
+
+    # the peer's connection
+
+    def peer_lost(self) -> None:
+        """The peer has lost its connection; its dialogues wait for the next one."""
+        if self.owner is not None:
+            self.owner.receive(event(PEER_LOST, self))
+
+    def peer_resumed(self) -> None:
+        """The peer is back: what it had to answer is given its whole time again."""
+        for transaction in self.transactions.values():
+            transaction.renew()
+        if self.owner is not None:
+            self.owner.receive(event(PEER_RESUMED, self))
+
+    def peer_gone(self) -> None:
+        """The peer has not come back in its grace: 408 to what it had to answer, then TERM."""
+        for key in list(self.transactions):
+            transaction = self.transactions.get(key)
+            if transaction is not None:
+                transaction.peer_gone()
+        self.end()
 
     # down
 

@@ -74,14 +74,24 @@ class Syntax:
     def send(self, message: Message) -> None:
         """Write `message` to its session's channel; what can't be delivered comes back as `undelivered`."""
         channel = message.session.channel
-        code = channel.send(message.data or dumps(message.headers))
+        data = message.data or dumps(message.headers)
+        code = channel.send(data)
         if code == 0:
             if self.trace is not None:
                 self.trace(">", channel.name, message.headers)
-        elif type(message) is Request and message.method != ACK:
+            return
+        code = channel.hold(data, message)
+        if code == 0:  # `sent` tells when it goes out
+            return
+        if type(message) is Request and message.method != ACK:
             self.above.undelivered(message, code)
         else:
             self.journal.note("undeliverable", channel.name, message)
+
+    def sent(self, channel: Channel, message: Message) -> None:
+        """A message that had to wait has gone out."""
+        if self.trace is not None:
+            self.trace(">", channel.name, message.headers)
 
     def answer(self, channel: Channel, request: Request, code: int, **headers: Any) -> None:
         """Answer a request that no session stands behind, and keep nothing of it."""
@@ -91,8 +101,12 @@ class Syntax:
         self._write(channel, made)
 
     def _write(self, channel: Channel, headers: Headers) -> None:
-        if channel.send(dumps(headers)) == 0 and self.trace is not None:
-            self.trace(">", channel.name, headers)
+        data = dumps(headers)
+        if channel.send(data) == 0:
+            if self.trace is not None:
+                self.trace(">", channel.name, headers)
+        elif channel.hold(data, None) != 0:
+            self.journal.note("undeliverable", channel.name, headers["Code"])
 
     def refuse(self, channel: Channel, headers: Headers, bad: BadMessage) -> None:
         """Answer a bad request where it can be answered; count it, and log it, in any case."""

@@ -30,6 +30,8 @@ class Times:
     """The most `Expire` taken; more is taken as this."""
     session_margin: float = field(default=5.0, validator=ge(0))
     """How long after `Expire` a session without refresh is hung up."""
+    grace: float = field(default=120.0, validator=gt(0))
+    """A peer without a connection, until its dialogues end."""
     ping: float = field(default=15.0, validator=gt(0))
     """Between two pings of a connection."""
     dead: float = field(default=40.0, validator=gt(0))

@@ -47,6 +47,8 @@ class Transaction:
 
     TABLE: ClassVar[Table]
     START: ClassVar[str]
+    PATIENT: ClassVar[frozenset[str]] = frozenset()
+    """The states in which it waits for the peer: no time runs while that has no connection."""
 
     def __init__(self, layer: Transactions, request: Request, key: int) -> None:
         self.layer = layer
@@ -76,6 +78,23 @@ class Transaction:
             self.timer.stop(self)
         self.timer = queue
         queue.start(self)
+
+    def expired(self) -> None:
+        """Its time is up; one that waits for a peer who is away waits on, for the grace decides."""
+        if self.session.channel.away and self.state in self.PATIENT:
+            self.renew()
+        else:
+            self.step(EXPIRED)
+
+    def renew(self) -> None:
+        """Give a peer that has been away its whole time again."""
+        if self.timer is not None and self.state in self.PATIENT:
+            self.timer.start(self)
+
+    def peer_gone(self) -> None:
+        """The peer will not answer any more: local 408 to whoever awaits it."""
+        if self.awaited:
+            self.step(FAILURE, self.local(408))
 
     def close(self) -> None:
         """Leave no timer and no row behind."""

@@ -19,7 +19,7 @@ from gortc.jsip.request_client import RequestClient
 from gortc.jsip.request_server import RequestServer
 from gortc.jsip.timers import Timers
 from gortc.jsip.times import Times
-from gortc.jsip.transaction import ACKED, CANCELLED, EXPIRED, FAILURE, Transaction, classify
+from gortc.jsip.transaction import ACKED, CANCELLED, FAILURE, Transaction, classify
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
@@ -159,7 +159,7 @@ class Transactions:
 
 def expire(transaction: Transaction) -> None:
     """The time of `transaction` is up."""
-    transaction.step(EXPIRED)
+    transaction.expired()
 
 
 def give_back(transaction: Transaction) -> None:

@@ -40,9 +40,10 @@ class IServiceInstance(Interface):
         """Take a message of any leg: its one entry.
 
         A request of the peer's, a response to a request of this instance, an ACK, CANCEL or BYE that the stack has
-        dealt with, or one of the events `TERM` (the leg `message.session` is over, exactly once) and `START` (made by
-        `context.start`). It is never entered while it runs. What it raises, or the returned Deferred fails with, ends
-        the instance: open requests get 500, legs are hung up.
+        dealt with, or one of the events `TERM` (the leg `message.session` is over, exactly once), `PEER_LOST` and
+        `PEER_RESUMED` (its peer has lost its connection, and is back), `START` (made by `context.start`). It is
+        never entered while it runs. What it raises, or the returned Deferred fails with, ends the instance: open
+        requests get 500, legs are hung up.
 
         The instance ends when it says so (`task.finish()`), or when it has returned, has no leg left, and every
         Deferred that it returned has fired. It may be an `async def` as well.

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail
 
 from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
 from gortc.jsip.message import Headers, Request, Response, response
-from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PRACK, TERM, UPDATE
+from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PEER_LOST, PEER_RESUMED, PRACK, TERM, UPDATE
 from gortc.jsip.status import phrase
 from gortc.jsip.uri import BadURI, parse
 from gortc.service.inbox import Inbox
@@ -78,6 +78,8 @@ class Leg:
     _unread: Inbox[Request] | None = None
     _heard: tuple[tuple[int, Any], ...] = ()
     _heard_at = 0.0
+    _on_lost: Callable[[Leg], object] | None = None
+    _on_resumed: Callable[[Leg], object] | None = None
 
     def __init__(
         self,
@@ -298,6 +300,17 @@ class Leg:
         self.expect_end(done)
         return done
 
+    @property
+    def away(self) -> bool:
+        """Whether the peer has no connection at the moment: what is sent waits for it, until its grace is over."""
+        return self.session is not None and self.session.channel.away
+
+    def watch_peer(
+        self, lost: Callable[[Leg], object] | None = None, resumed: Callable[[Leg], object] | None = None
+    ) -> None:
+        """Call `lost` with the leg when its peer has lost its connection, and `resumed` when it is back."""
+        self._on_lost, self._on_resumed = lost, resumed
+
     def hang_up(self, code: int = 480, reason: str | None = None) -> None:
         """End it as its state asks: BYE, CANCEL, or a final response with `code`; `reason` says why."""
         if self.session is not None and not self.over:
@@ -363,6 +376,12 @@ class Leg:
                 acked(message)
         elif message.method == BYE:
             self._end()
+        elif message.method == PEER_LOST:
+            if self._on_lost is not None:
+                self._on_lost(self)
+        elif message.method == PEER_RESUMED:
+            if self._on_resumed is not None:
+                self._on_resumed(self)
         elif message.method == TERM:
             self._end()
             for request in list(self._answers or ()):  # sent as the session ended: nobody answers any more
@@ -394,7 +413,7 @@ class Leg:
         if self.over:
             return
         self.over = True
-        self.peer = self._relay = None
+        self.peer = self._relay = self._on_lost = self._on_resumed = None
         acks, self._acks = self._acks, None
         if acks:
             for acked in acks.values():

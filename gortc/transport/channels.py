@@ -1,29 +1,29 @@
 """Channels: one a userid, whatever connection carries it at the moment. docs/jsip.md section 1.
 
-A channel lives as long as it has a connection or a session: a reconnect under the same name carries its dialogues
-over. While it has no connection its requests come back with 480 and its responses are dropped.
+A channel outlives its connection: what its dialogues send meanwhile waits, within limits, and goes out in order when
+the peer is back. A peer that does not come back in its grace has left its dialogues.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from typing import TYPE_CHECKING, Final, Iterator, Protocol
-from urllib.parse import unquote
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Any, Final, Iterator, Protocol
 
 from gortc.jsip.layers import Channel, Journal, Reader
-from gortc.jsip.uri import BadURI, parse
+from gortc.jsip.message import Message, Request
+from gortc.jsip.methods import CANCEL
+from gortc.jsip.timers import Timers
+from gortc.jsip.uri import parse
+from gortc.transport.window import OWN, Window, opened, read_own, resumed, seen
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
-    from gortc.jsip.timers import Clock
 
 REPLACED: Final = 4001
 """The close code of a connection that another one under the same name has replaced."""
 POLICY: Final = 1008
 """RFC 6455 section 7.4.1: the peer violates a policy; here, it keeps sending garbage."""
-
-_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\x9f,;]")
 
 
 class Connection(Protocol):
@@ -36,46 +36,135 @@ class Connection(Protocol):
         """Start the closing handshake."""
 
 
-class BadName(ValueError):
-    """A userid that can't name a channel."""
-
-
-def channel_name(userid: str) -> str:
-    """The name of the channel for a `userid` as it stands in a query string.
-
-    Percent-decoded once, host in lower case, prefix kept. Raises BadName with a one-line reason.
-    """
-    try:
-        name = unquote(userid, errors="strict")
-    except UnicodeDecodeError:
-        raise BadName("userid is not UTF-8") from None
-    if not name or len(name) > 255:
-        raise BadName("userid must have 1 to 255 characters")
-    if _FORBIDDEN.search(name):
-        raise BadName("userid must have no space, comma, semicolon or control character")
-    try:
-        uri = parse(name)
-    except BadURI:
-        raise BadName("userid must look like user@host") from None
-    if uri.port is not None:
-        raise BadName("userid must have no port")
-    return uri.name
-
-
 class PeerChannel(Channel):
-    """The channel of one name; `connection` is None while the peer is away."""
+    """The channel of one name; `connection` is None while the peer is away.
 
-    __slots__ = ("_channels", "_strikes", "connection")
+    `window` is there where the peer may resume, `waiting` has what could not be sent, each with its message (None for
+    an answer that no session stands behind).
+    """
+
+    __slots__ = ("_channels", "_left", "_strikes", "_told_lost", "_waiting_bytes", "connection", "waiting", "window")
 
     def __init__(self, channels: Channels, name: str) -> None:
         super().__init__(name)
         self._channels = channels
         self.connection: Connection | None = None
+        self.window: Window | None = None
+        self.waiting: list[tuple[bytes, Message | None]] | None = None
+        self._waiting_bytes = 0
+        self._told_lost = False
+        self._left = False
         self._strikes: deque[float] | None = None
+
+    # down
 
     def send(self, data: bytes) -> int:
         """Send one message's text; 480 while the peer is away."""
-        return 0 if self.connection is not None and self.connection.send(data) else 480
+        connection = self.connection
+        if connection is None or not connection.send(data):
+            return 480
+        if self.window is not None:
+            self.window.keep(data)
+        return 0
+
+    def hold(self, data: bytes, message: Message | None) -> int:
+        """Keep what could not be sent until the peer is back: 0, or the code that says why not.
+
+        A first request never waits: somebody else may be asked instead. A CANCEL and the re-INVITE that it means and
+        that waits still go together.
+        """
+        channels = self._channels
+        if self._left:
+            return 480
+        if type(message) is Request:
+            if message.session.outgoing and message.cseq == 1:
+                return 480
+            if message.method == CANCEL and self._withdraw(message):
+                return 487
+        waiting = self.waiting
+        if waiting is None:
+            waiting = self.waiting = []
+        if len(waiting) >= channels.waiting_max or self._waiting_bytes + len(data) > channels.unsent_max:
+            channels.journal.note("no room to wait", self.name, message or data)
+            return 480
+        self._waiting_bytes += len(data)
+        waiting.append((data, message))
+        return 0
+
+    def _withdraw(self, cancel: Request) -> bool:
+        """Take the INVITE that `cancel` means from what waits, where it does."""
+        invite = cancel.related
+        waiting = self.waiting
+        if invite is None or not waiting:
+            return False
+        for at, (data, message) in enumerate(waiting):
+            if message is invite:
+                del waiting[at]
+                self._waiting_bytes -= len(data)
+                invite.session.layer.below.undelivered(invite, 487)
+                return True
+        return False
+
+    def bind(self, connection: Connection) -> None:
+        """`connection` carries it from now on; another one that did is closed as replaced."""
+        old, self.connection = self.connection, connection
+        self._channels.stay(self)
+        if old is not None and old is not connection:
+            old.close(REPLACED, "replaced")
+
+    def catch_up(self) -> None:
+        """The peer is back: send what has waited, and let time run again for its dialogues."""
+        waiting, self.waiting = self.waiting, None
+        self._waiting_bytes = 0
+        if waiting:
+            for at, (data, message) in enumerate(waiting):
+                if self.send(data) == 0:
+                    if message is not None:
+                        self._channels.above.sent(self, message)
+                else:  # gone again
+                    self.waiting = waiting[at:] + (self.waiting or [])
+                    self._waiting_bytes = sum(len(data) for data, _ in self.waiting)
+                    return
+        told, self._told_lost = self._told_lost, False
+        if told:
+            for session in list(self.sessions.values()):
+                if not session.over:
+                    session.peer_resumed()
+
+    def tell_lost(self) -> None:
+        """Tell the owners of its dialogues that the peer has lost its connection."""
+        self._told_lost = True
+        for session in list(self.sessions.values()):
+            if not session.over:
+                session.peer_lost()
+
+    def leave(self) -> None:
+        """The peer has not come back: so end its dialogues, and what waits is told to whoever sent it."""
+        self.waiting = None
+        self._left = True
+        for session in list(self.sessions.values()):
+            if not session.over:
+                session.peer_gone()
+
+    # up
+
+    def receive_own(self, data: bytes) -> None:
+        """One of the channel's own frames: the peer confirms what it has."""
+        window = self.window
+        try:
+            name, value = read_own(data)
+            if name != "seen" or window is None or not window.confirm(seen(value)):
+                raise ValueError(f"can't be: {name}")
+        except ValueError as bad:
+            self._channels.journal.note("bad message", self.name, bad)
+            self.garbage()
+
+    def confirm(self) -> None:
+        """It is time to tell the peer how far its messages have come."""
+        if self.window is not None and self.connection is not None:
+            confirmation = self.window.confirmation()
+            if confirmation is not None:
+                self.connection.send(confirmation)
 
     def garbage(self) -> None:
         """Count a bad message; too many in their time close the connection with 1008."""
@@ -91,9 +180,18 @@ class PeerChannel(Channel):
             self._strikes = None
             self.connection.close(POLICY, "too many bad messages")
 
+    @property
+    def away(self) -> bool:
+        """Whether the peer has no connection at the moment."""
+        return self.connection is None
+
+    def end_grace(self) -> None:
+        """It is over."""
+        self._channels.end_grace(self)
+
     def release(self) -> None:
-        """Its last session has gone; so does the channel of a peer who is away."""
-        if self.connection is None:
+        """Its last session has gone; so does the channel of a peer who is away and whom nothing awaits."""
+        if self.connection is None and self.window is None and not self.waiting:
             self._channels.forget(self)
 
 
@@ -108,6 +206,10 @@ class Nowhere(Channel):
         """Nothing can be sent."""
         return self._code
 
+    def hold(self, data: bytes, message: Message | None) -> int:
+        """Nobody will be back."""
+        return self._code
+
     def garbage(self) -> None:
         """Nothing can be received."""
 
@@ -118,51 +220,111 @@ class Nowhere(Channel):
 class Channels:
     """All channels of a node, by name, and where a first request goes."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        journal: Journal,
-        above: Reader,
-        domains: frozenset[str],
-        garbage_max: int,
-        garbage_seconds: float,
-    ) -> None:
-        self.clock = clock
+    def __init__(self, timers: Timers, journal: Journal, above: Reader, settings: Any) -> None:
+        """`settings` is `gortc.settings.Settings`."""
+        self.clock = timers.clock
         self.journal = journal
-        self.garbage_max = garbage_max
-        self.garbage_seconds = garbage_seconds
+        self.garbage_max: int = settings.garbage_max
+        self.garbage_seconds: float = settings.garbage_seconds
+        self.waiting_max: int = settings.waiting_max
+        self.unsent_max: int = settings.unsent_max
+        self.grace: float = settings.times.grace
         self.by_name: dict[str, PeerChannel] = {}
-        self._above = above
-        self._domains = domains
+        self.above = above
+        self._domains: frozenset[str] = settings.own_domains
         self._offline = Nowhere(480)
         self._unknown = Nowhere(404)
+        self._lost = timers.queue(0, tell_lost)  # not at once: somebody may be in the midst of sending
+        self._graced = timers.queue(self.grace, end_grace)
 
-    def connect(self, name: str, connection: Connection) -> PeerChannel:
-        """Bind `connection` to the channel `name`; one that was bound to it is closed as replaced."""
+    def of(self, name: str) -> PeerChannel:
+        """The channel of `name`, made where there is none; `connect` binds it."""
         channel = self.by_name.get(name)
         if channel is None:
             channel = self.by_name[name] = PeerChannel(self, name)
-        old, channel.connection = channel.connection, connection
-        if old is not None:
-            old.close(REPLACED, "replaced")
+        return channel
+
+    def connect(self, name: str, connection: Connection) -> PeerChannel:
+        """Bind `connection`, of a plain peer, to the channel `name`; one that was bound to it is closed as replaced.
+
+        What has waited goes out.
+        """
+        channel = self.of(name)
+        channel.bind(connection)
+        channel.window = None
+        channel.catch_up()
+        return channel
+
+    def resume(self, name: str, connection: Connection, token: str, number: int) -> PeerChannel:
+        """The same for a peer that may resume: with the `token` of an earlier connection and the `number` of the last
+        message that it has seen, or with no token.
+
+        It is told whether it has resumed. Then what it missed goes out again, and what has waited.
+        """
+        channel = self.of(name)
+        window = channel.window
+        reason = None
+        if token:
+            if window is None or not same(token, window.token):
+                reason = "unknown token"
+            elif not window.reaches(number):
+                reason = "out of window"
+        channel.bind(connection)
+        if token and window is not None and reason is None:
+            self.journal.counts["resumed"] += 1
+            missed = window.missed(number)
+            connection.send(resumed(window, self.grace))
+            for data in missed:
+                connection.send(data)
+        else:
+            if reason is not None:
+                self.journal.note("not resumed", name, reason)
+            channel.window = window = Window(self.waiting_max, self.unsent_max)
+            connection.send(opened(window, self.grace, reason))
+        channel.catch_up()
         return channel
 
     def receive(self, channel: PeerChannel, connection: Connection, data: bytes) -> None:
         """Take a text frame, unless another connection has replaced the one it came from."""
-        if channel.connection is connection:
-            self._above.receive(channel, data)
+        if channel.connection is not connection:
+            return
+        window = channel.window
+        if window is not None:
+            if data.startswith(OWN):
+                channel.receive_own(data)
+                return
+            confirmation = window.take()
+            if confirmation is not None:
+                connection.send(confirmation)
+        self.above.receive(channel, data)
 
     def lost(self, channel: PeerChannel, connection: Connection) -> None:
-        """`connection` has gone; its dialogues wait for the next one of that name."""
+        """`connection` has gone; its dialogues wait for the next one of that name, as long as the grace is."""
         if channel.connection is connection:
             channel.connection = None
-            if not channel.sessions:
+            if channel.sessions or channel.window is not None:
+                self._lost.start(channel)
+                self._graced.start(channel)
+            else:
                 self.forget(channel)
+
+    def stay(self, channel: PeerChannel) -> None:
+        """The peer is back in its grace."""
+        self._lost.stop(channel)
+        self._graced.stop(channel)
 
     def forget(self, channel: PeerChannel) -> None:
         """Drop a channel that has neither a connection nor a session."""
         if self.by_name.get(channel.name) is channel:
             del self.by_name[channel.name]
+            self.stay(channel)
+
+    def end_grace(self, channel: PeerChannel) -> None:
+        """A peer has not come back in its grace."""
+        if channel.sessions:
+            self.journal.note("peer gone", channel.name, f"{len(channel.sessions)} dialogues")
+        channel.leave()
+        self.forget(channel)
 
     def sessions(self) -> Iterator[Session]:
         """Every session of every channel."""
@@ -182,3 +344,18 @@ class Channels:
             if channel is not None and channel.connection is not None:
                 return channel
         return self._offline if uri.host in self._domains else self._unknown
+
+
+def tell_lost(channel: PeerChannel) -> None:
+    """A peer has lost its connection."""
+    channel.tell_lost()
+
+
+def end_grace(channel: PeerChannel) -> None:
+    """The grace of a peer is over."""
+    channel.end_grace()
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two tokens are the same; how long it takes says nothing about where they differ."""
+    return compare_digest(one.encode(), other.encode())

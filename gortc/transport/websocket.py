@@ -16,8 +16,9 @@ from autobahn.websocket.types import ConnectionDeny
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gortc.transport.channels import BadName, Channels, PeerChannel, channel_name
+from gortc.transport.channels import Channels, PeerChannel
 from gortc.transport.line import Line, Reading
+from gortc.transport.names import BadName, channel_name
 
 if TYPE_CHECKING:
     from autobahn.websocket.types import ConnectionRequest
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from gortc.jsip.timers import Timers
     from gortc.settings import Settings
 
+RESUME = "jsip.resume"
+"""The subprotocol of peers that may resume."""
 UNSUPPORTED = 1003  # RFC 6455 section 7.4.1: it has received a type of data that it can't accept
 
 _log = Logger(namespace="gortc.websocket")
@@ -38,20 +41,29 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     channel: PeerChannel | None = None
     http_request_path: str | None = None
     http_request_uri = ""
+    resumes = False
+    token = ""
+    seen = 0
 
     # the opening handshake
 
-    def onConnect(self, request: ConnectionRequest) -> None:  # noqa: N802
-        """Let the peer in, or answer why not (docs/jsip.md section 1)."""
+    def onConnect(self, request: ConnectionRequest) -> str | None:  # noqa: N802
+        """Let the peer in, or answer why not (docs/jsip.md section 1). Returns the subprotocol."""
         if request.path != self.factory.path:
             raise ConnectionDeny(404, "no such path")
         origin = request.headers.get("origin")
         if origin is not None and not self.factory.admits(origin, request.host):
             raise ConnectionDeny(403, "pages of this origin may not connect")
         try:
-            self.name = channel_name(_userid(self.http_request_uri))
+            fields = parse_query(self.http_request_uri)
+            self.name = channel_name(_one(fields, "userid"))
+            if RESUME not in request.protocols:
+                return None
+            self.token, self.seen = unquote(fields.get("resume", [""])[0]), _number(fields)
         except BadName as bad:
             raise ConnectionDeny(400, str(bad)) from None
+        self.resumes = True
+        return RESUME
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:  # noqa: N802, N803
         """Answer HTTP with one line, and close."""
@@ -78,11 +90,16 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         """The handshake is done: the channel has its connection."""
         self.transport.registerProducer(self, True)
         self._watch = self.factory.timers.start(self.factory.ping, check_life, self)
-        self.channel = self.factory.channels.connect(self.name, self)
+        channels = self.factory.channels
+        self.channel = channels.of(self.name)
         self._line = Line(self, self.channel, self.factory.reading)
         # From now on the reactor's reads and the channel's messages go the short way.
         self.dataReceived = self._line.read  # type: ignore[method-assign]
         self.send = self._line.send  # type: ignore[method-assign]
+        if self.resumes:
+            channels.resume(self.name, self, self.token, self.seen)
+        else:
+            channels.connect(self.name, self)
 
     # up
 
@@ -168,6 +185,8 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
             self.dropConnection(abort=True)
             return
         if self.state == self.STATE_OPEN:
+            if self.channel is not None:
+                self.channel.confirm()
             self._line.ping()
         self._watch = factory.timers.start(min(factory.ping, left), check_life, self)
 
@@ -223,11 +242,25 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
             return False
 
 
-def _userid(uri: str) -> str:
-    """The one `userid` of a request's query string, not decoded yet. Raises BadName."""
-    _, _, query = uri.partition("?")
-    pairs = [pair.partition("=") for pair in query.split("&")]
-    found = [value for name, _, value in pairs if unquote(name) == "userid"]
-    if len(found) != 1:
-        raise BadName("the URL must have exactly one userid")
-    return found[0]
+def parse_query(uri: str) -> dict[str, list[str]]:
+    """The fields of a request's query string; the values are not decoded yet."""
+    fields: dict[str, list[str]] = {}
+    for pair in uri.partition("?")[2].split("&"):
+        name, _, value = pair.partition("=")
+        fields.setdefault(unquote(name), []).append(value)
+    return fields
+
+
+def _one(fields: dict[str, list[str]], name: str) -> str:
+    values = fields.get(name, [])
+    if len(values) != 1:
+        raise BadName(f"the URL must have exactly one {name}")
+    return values[0]
+
+
+def _number(fields: dict[str, list[str]]) -> int:
+    """How many messages a peer that resumes has seen."""
+    text = fields.get("seen", ["0"])[0]
+    if not text.isascii() or not text.isdigit() or len(text) > 16:
+        raise BadName("seen must be a number of messages")
+    return int(text)

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from gortc.client.ladder import SERVER, Ladder
 from gortc.jsip.message import Headers, Request, Response
-from gortc.jsip.methods import ACK, CANCEL, METHODS, TERM
+from gortc.jsip.methods import ACK, CANCEL, METHODS, PEER_LOST, PEER_RESUMED, TERM
 from gortc.jsip.session import Session
 from gortc.service.context import Context
 from gortc.service.interfaces import IServiceInstance, IServiceLogic
@@ -66,7 +66,7 @@ class Recorder:
     def receive(self, message: Request | Response) -> Any:
         """Tell, keep, react."""
         kind = message.method if isinstance(message, Request) else f"{message.code} {message.request.method}"
-        if message.local and kind not in (TERM, START):
+        if message.local and kind not in (TERM, START, PEER_LOST, PEER_RESUMED):
             kind += " (local)"
         probe = self.probe
         if kind != START:
@@ -263,3 +263,10 @@ class Stage(Lab):
 def number(text: str) -> Any:
     """An integer where the text is one."""
     return int(text) if text.lstrip("-").isdigit() else text
+
+
+def reconnect(stage: Stage, name: str) -> None:
+    """The user has a new connection, and goes on with its dialogue over that."""
+    user = stage.people[name] = stage.user(name)
+    talk = stage.talks[name] = type(stage.talks[name])(user, stage.talks[name].request, ours=True)
+    talk.cseq = talk.invite_cseq = 2

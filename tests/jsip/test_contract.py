@@ -7,19 +7,12 @@ import re
 import pytest
 
 from gortc.client.dialogue import opening
-from tests.jsip.kit import Stage
+from tests.jsip.kit import Stage, reconnect
 
 RECEIVED = ("alice INVITE", "service 200", "alice ACK")
 
 
 # 1. Channel
-
-
-def reconnect(stage: Stage, name: str) -> None:
-    """The user has a new connection, and goes on with its dialogue over that."""
-    user = stage.people[name] = stage.user(name)
-    talk = stage.talks[name] = type(stage.talks[name])(user, stage.talks[name].request, ours=True)
-    talk.cseq = talk.invite_cseq = 2
 
 
 @pytest.mark.proves("C-22", "C-23")
@@ -37,18 +30,18 @@ def test_a_dialogue_goes_on_over_the_connection_that_replaces_its_own(stage: Sta
     assert [message["Type"] for message in old.inbox] == ["RESPONSE"]
 
 
-@pytest.mark.proves("C-24", "C-28")
+@pytest.mark.proves("C-24", "C-34", "C-37")
 def test_a_dialogue_waits_for_its_peer_to_come_back(stage: Stage) -> None:
     stage.play(*RECEIVED)
-    stage.person("alice").leave()
     stage.forget()
-    stage.play("service INFO")
-    stage.said("service 480 INFO (local)")
+    stage.person("alice").leave()
+    stage.play("service INFO", "wait 60")
+    stage.said("service PEER_LOST")
     reconnect(stage, "alice")
-    stage.play("service INFO", "alice 200", "alice BYE")
+    stage.play("alice 200", "alice BYE")
     stage.said(
-        "alice < INFO", "alice > 200 INFO", "service 200 INFO", "alice > BYE", "alice < 200 BYE", "service BYE",
-        "service TERM",
+        "alice < INFO", "service PEER_RESUMED", "alice > 200 INFO", "service 200 INFO", "alice > BYE",
+        "alice < 200 BYE", "service BYE", "service TERM",
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gortc.jsip.timers import IDLE_MAX
 from gortc.jsip.times import Times
-from tests.jsip.kit import Stage
+from tests.jsip.kit import Stage, reconnect
 
 
 def sent(stage: Stage, expire: int = 300) -> None:
@@ -193,11 +193,37 @@ def test_a_session_that_ends_while_a_refresh_is_open(stage: Stage) -> None:
 
 
 @pytest.mark.proves("S-56")
-def test_a_refresh_that_is_not_delivered_counts_as_unanswered(stage: Stage) -> None:
+@pytest.mark.proves("C-38")
+def test_a_peer_that_is_away_is_not_asked_to_refresh(stage: Stage) -> None:
     sent(stage)
     stage.person("bob").leave()
+    stage.play("wait 119")
+    stage.said("service PEER_LOST")
+    reconnect(stage, "bob")
+    stage.said("service PEER_RESUMED")
+    stage.play("wait 99.9")
+    stage.said()
+    stage.play("wait 0.1", "bob 200", "service BYE", "bob 200")
+    stage.said(
+        "bob < UPDATE", "bob > 200 UPDATE", "bob < BYE", "bob > 200 BYE", "service TERM",
+    )  # fmt: skip
+
+
+@pytest.mark.proves("C-38")
+def test_a_peer_that_is_away_need_not_refresh(stage: Stage) -> None:
+    received(stage)
     stage.play("wait 300")
-    stage.said("service BYE (local)", "service TERM")
+    stage.person("alice").leave()
+    stage.play("wait 119")
+    stage.said("service PEER_LOST")
+    reconnect(stage, "alice")
+    stage.said("service PEER_RESUMED")
+    stage.play("wait 304.9")
+    stage.said()
+    stage.play("wait 0.1")
+    stage.said("alice < BYE", "service BYE (local)")
+    stage.play("alice 200 BYE")
+    stage.said("alice > 200 BYE", "service TERM")
 
 
 # The receiver waits for them.

@@ -26,7 +26,7 @@ from gortc.jsip.syntax import CSEQ_MAX, DEPTH_MAX, Syntax, read
 from gortc.jsip.transactions import Transactions
 from gortc.jsip.uri import LENGTH_MAX, BadURI, parse
 from gortc.service.task import Task
-from gortc.transport.channels import BadName, channel_name
+from gortc.transport.names import BadName, channel_name
 from tests.jsip.kit import Stage
 from tests.torture.lines import Exchange
 from tests.transport.kit import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, frames

@@ -301,33 +301,37 @@ def test_the_service_may_cancel_what_is_not_delivered(stage: Stage) -> None:
     stage.said("service 480 INVITE (local)", "service TERM")
 
 
-@pytest.mark.proves("C-28", "T-20")
+@pytest.mark.proves("C-39", "T-20", "X-14")
 def test_a_request_in_a_dialogue_of_a_peer_who_has_gone(stage: Stage) -> None:
     stage.play("alice INVITE", "service 200", "alice ACK")
-    stage.person("alice").leave()
     stage.forget()
-    stage.play("service INFO")
-    stage.said("service 480 INFO (local)")
-    stage.play("service BYE")
-    stage.said("service TERM")
+    stage.person("alice").leave()
+    stage.play("service INFO", "wait 119.9")
+    stage.said("service PEER_LOST")
+    stage.play("wait 0.1")
+    stage.said("service BYE (local)", "service 408 INFO (local)", "service TERM")
+    stage.counted("peer gone")
 
 
-@pytest.mark.proves("C-29")
-def test_a_response_to_a_peer_who_has_gone_is_counted(stage: Stage) -> None:
+@pytest.mark.proves("C-39")
+def test_a_response_to_a_peer_who_never_comes_back(stage: Stage) -> None:
     stage.play("alice MESSAGE")
     stage.person("alice").leave()
     stage.play("service 200")
-    stage.said("alice > MESSAGE", "service MESSAGE", "service TERM")
-    stage.counted("undeliverable")
+    stage.said("alice > MESSAGE", "service MESSAGE", "service PEER_LOST", "service TERM")
+    stage.play("wait 120")
+    stage.said()
 
 
-@pytest.mark.proves("C-29")
-def test_the_ack_for_a_peer_who_has_gone_is_counted(stage: Stage) -> None:
+@pytest.mark.proves("C-39")
+def test_a_peer_never_comes_back_for_the_ack(stage: Stage) -> None:
     stage.play("service INVITE", "bob 200")
     stage.person("bob").leave()
-    stage.play("service ACK", "service BYE")
-    stage.said("bob < INVITE", "bob > 200 INVITE", "service 200 INVITE", "service TERM")
-    stage.counted("undeliverable")
+    stage.play("service ACK", "service BYE", "wait 119.9")
+    stage.said("bob < INVITE", "bob > 200 INVITE", "service 200 INVITE", "service PEER_LOST")
+    stage.play("wait 0.1")
+    stage.said("service TERM")
+    stage.counted("peer gone")
 
 
 def test_an_answer_of_the_stack_itself_to_a_peer_who_has_gone(stage: Stage) -> None:

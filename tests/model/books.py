@@ -33,25 +33,29 @@ BY_SERVICE = "X-By-Service"
 
 Codes = Collection[int]
 
+NEVER = float("inf")
+
 
 @dataclass(eq=False)
 class Ask:
     """A request that waits for its final response, at the latest at `due`.
 
-    `most`: when an INVITE's time is up, however often it has rung; `first`: it is the session's first INVITE;
-    `extended`: its time has been, by a provisional response; `cancelled`: by us; `abandoned`: the same because its time
-    was up; `must`: what the stack itself answers the peer, at once.
+    `span`: its whole time, in seconds, where no time runs while the peer is away (C-38), else 0. `most`: when an
+    INVITE's time is up, however often it has rung; `first`: it is the session's first INVITE; `extended`: its time
+    has been, by a provisional response; `cancelled`: by us; `abandoned`: the same because its time was up; `must`:
+    what the stack itself answers the peer, at once.
     """
 
     method: str
     cseq: int
     due: float
-    most: float = float("inf")
+    most: float = NEVER
     first: bool = False
     extended: bool = False
     cancelled: bool = False
     abandoned: bool = False
     must: Codes | None = None
+    span: float = 0
 
     def ring(self, now: float, times: Times) -> None:
         """A 1xx to an INVITE starts its time again, never beyond its time in all (S-23)."""
@@ -62,6 +66,7 @@ class Ask:
         if not self.extended:
             self.extended = True
             self.due = now + times.provisional
+            self.span = self.span and times.provisional
 
 
 @dataclass(eq=False)
@@ -71,7 +76,8 @@ class Book:
     `unacked`: INVITEs of the peer's that have their final response, with its code and when the ACK is waited for no
     longer. `owed`: our INVITEs whose final response we have not acknowledged, with its code; `ack_now`: one that the
     stack itself must acknowledge at once. `exchange`: the one PRACK, UPDATE or re-INVITE that may be open. `used`: the
-    server's CSeqs. `invited`: the peer's latest INVITE. `must_leave`: a 200 has crossed our CANCEL.
+    server's CSeqs. `invited`: the peer's latest INVITE. `must_leave`: a 200 has crossed our CANCEL. `away`: the peer
+    has no connection; `held` are our requests that wait for it.
     """
 
     name: str
@@ -91,6 +97,34 @@ class Book:
     asked_first: bool = False
     must_leave: bool = False
     ack_now: int = 0
+    away: bool = False
+    held: list[Ask] = field(default_factory=list)
+
+    # the peer's connection
+
+    def lose(self) -> None:
+        """It is gone: no time runs for what the peer has to do (C-38)."""
+        self.away = True
+        for ask in self.ours.values():
+            if ask.span:
+                ask.due = NEVER
+        for cseq, (code, due, first) in self.unacked.items():
+            self.unacked[cseq] = (code, NEVER if code < 300 else due, first)
+
+    def resume(self, now: float) -> None:
+        """It is back: the peer has its whole time again, and gets what has waited (C-38, C-34)."""
+        self.away = False
+        self.held.clear()
+        for ask in self.ours.values():
+            if ask.span:
+                ask.due = now + ask.span
+        for cseq, (code, due, first) in self.unacked.items():
+            self.unacked[cseq] = (code, now + self.times.ack if code < 300 else due, first)
+
+    def leave(self) -> None:
+        """The peer has not come back in its grace (C-39)."""
+        self.over = True
+        self.theirs.clear()
 
     # the peer sends a request
 
@@ -218,7 +252,7 @@ class Book:
             self.exchange = None
         if ask.method == INVITE:
             wait = self.times.ack if code < 300 else self.times.error_ack
-            self.unacked[cseq] = (code, now + wait, ask.first)
+            self.unacked[cseq] = (code, NEVER if self.away and code < 300 else now + wait, ask.first)
             if ask.first and self.state in (CALLING, EARLY):
                 self.state = ANSWERED if code < 300 else FAILED
         if self.lone:
@@ -226,15 +260,15 @@ class Book:
 
     # the server asks
 
-    def asks(self, headers: Headers, now: float, lost: bool) -> None:
-        """A request of the server's; `lost` where the peer is away."""
+    def asks(self, headers: Headers, now: float) -> bool:
+        """A request of the server's. Whether it reaches the peer, now or when that is back."""
         method, cseq = headers["Type"], headers["CSeq"]
         assert cseq not in self.used, f"{method} under CSeq {cseq}, which the server has used"
         self.used.add(cseq)
         self.lapse(now, at_rest=False)
         if method == ACK:
             self._acknowledge(headers["RelatedID"])
-            return
+            return True
         assert not self.over, f"{method} in a session that is over"
         if method == CANCEL:
             self._take_back(headers["RelatedID"], now)
@@ -244,12 +278,19 @@ class Book:
             assert not any(ask.must is None for ask in self.theirs.values()), "BYE before the answers (S-12)"
             self.state = LEAVING
         ask = self._open(headers, now)
-        if lost:  # it comes back at once: local 480 (C-28)
-            self._done(ask)
-            if method == BYE:
+        if self.away:
+            if ask.first:  # it comes back at once: local 480 (C-28)
                 self.over = True
-        else:
-            self.ours[cseq] = ask
+                return False
+            if method == CANCEL and (invite := self.ours[headers["RelatedID"]]) in self.held:  # local 487 (C-36)
+                self.held.remove(invite)
+                self._done(invite)
+                return False
+            assert method != UPDATE or "Body" in headers or BY_SERVICE in headers, "a refresh to a peer that is away"
+            ask.due = ask.due if method == INVITE else NEVER
+            self.held.append(ask)
+        self.ours[cseq] = ask
+        return True
 
     def _open(self, headers: Headers, now: float) -> Ask:
         method, cseq, times = headers["Type"], headers["CSeq"], self.times
@@ -258,7 +299,7 @@ class Book:
         if method == INVITE:
             ask = Ask(method, cseq, now + times.invite, now + times.invite_max, first)
         else:
-            ask = Ask(method, cseq, now + times.transaction)
+            ask = Ask(method, cseq, now + times.transaction, span=times.transaction)
         if first or method in (BYE, CANCEL):
             return ask
         assert not self.lone, f"{method} in a session of one transaction (T-16)"
@@ -287,7 +328,8 @@ class Book:
         assert not ask.cancelled, f"a second CANCEL of {related}"
         ask.cancelled = True
         ask.abandoned = now >= ask.due  # the service has been told 408
-        ask.due, ask.most = now + self.times.cancel, float("inf")
+        ask.span, ask.most = self.times.cancel, NEVER
+        ask.due = NEVER if self.away else now + ask.span
         if ask.first:
             self.state = CANCELLING
 

@@ -29,7 +29,8 @@ class Stand(Lab):
 
     Books and what follows go by dialogue, that is by peer and DialogueID: `firsts` has the first request of each that
     ever was, `began` when it was sent, in seconds; `finals` counts the final responses to a peer's request, by its
-    CSeq, too. `heard` has every request that a peer has received, ACK apart. `deliberate` is what services raise on
+    CSeq, too. `heard` has every request that a peer has received, ACK apart. `gone` says since when a peer is away, and
+    `held` what waits for it, in order. `deliberate` is what services raise on
     purpose.
     """
 
@@ -44,6 +45,8 @@ class Stand(Lab):
         self.heard: list[tuple[str, Headers]] = []
         self.finals: Counter[tuple[str, str, int]] = Counter()
         self.peers: dict[str, Peer] = {}
+        self.gone: dict[str, float] = {}
+        self.held: dict[str, list[Headers]] = {}
         self.failures: list[Failure] = []
         self.wrong: list[str] = []
         self._instant: tuple[str, str, int, Codes] | None = None  # an answer that must come before `say` is over
@@ -77,13 +80,23 @@ class Stand(Lab):
         self.remark(f"{name} connects")
         old = self.peers.get(name)
         replaced = old is not None and old.closed is None
+        if self.gone.pop(name, None) is not None:
+            for book in self._books_of(name):
+                book.resume(self.now)
         self.peers[name] = Peer(self, name)
+        assert not self.held.pop(name, None), "not all that has waited has come (C-34)"
         assert not replaced or (old is not None and old.closed == 4001)
 
     def go(self, name: str) -> None:
         """A peer's connection is lost."""
         self.remark(f"{name} has gone")
+        self.gone[name], self.held[name] = self.now, []
+        for book in self._books_of(name):
+            book.lose()
         self.peers[name].leave()
+
+    def _books_of(self, name: str) -> list[Book]:
+        return [book for book in self.books.values() if book.name == name]
 
     def here(self, name: str) -> bool:
         """Whether a peer is connected."""
@@ -146,14 +159,21 @@ class Stand(Lab):
         if codes:
             self._instant = (name, headers["DialogueID"], headers["CSeq"], codes)
 
-    def arrived(self, name: str, headers: Headers, lost: bool = False) -> None:
-        """A message of the server's reaches a peer, or is lost where the peer is away.
+    def arrived(self, name: str, headers: Headers) -> None:
+        """A message of the server's reaches a peer, or is to wait for one that is away.
 
         What is wrong is kept for `at_rest`: this is called from within the stack, which lets nothing through.
         """
+        waited = self.held.get(name)
+        if waited and name not in self.gone:
+            if waited.pop(0) != headers:
+                self.wrong.append(f"out of order: {headers}")
+            return
         try:
             if headers["Type"] != "RESPONSE":
-                self._asked(name, headers, lost)
+                if not self._asked(name, headers):
+                    self._take_back(name, headers)
+                    return
             elif not self._answered_at_once(name, headers):
                 book = self.books.get((name, headers["DialogueID"]))
                 assert book is not None, "a response in no dialogue"
@@ -161,6 +181,19 @@ class Stand(Lab):
                 self.finals[name, headers["DialogueID"], headers["CSeq"]] += headers["Code"] >= 200
         except AssertionError as wrong:
             self.wrong.append(f"{wrong}: {headers}")
+        if name in self.gone and not self._left(name):
+            self.held[name].append(headers)
+
+    def _left(self, name: str) -> bool:
+        return self.gone[name] + self.settings.times.grace <= self.now
+
+    def _take_back(self, name: str, headers: Headers) -> None:
+        """A request does not reach its peer; where it is a CANCEL, nor does the INVITE that waited (C-36)."""
+        if headers["Type"] == CANCEL:
+            invite = (INVITE, headers["DialogueID"], headers["RelatedID"])
+            self.held[name] = [
+                held for held in self.held[name] if (held["Type"], held["DialogueID"], held["CSeq"]) != invite
+            ]
 
     def _answered_at_once(self, name: str, headers: Headers) -> bool:
         if self._instant is None or self._instant[:3] != (name, headers["DialogueID"], headers["CSeq"]):
@@ -172,17 +205,17 @@ class Stand(Lab):
     def _sent_by_stack(self, message: Message) -> None:
         """Hear of what can't reach a peer that is away, before the stack does."""
         channel = message.session.channel
-        if getattr(channel, "connection", True) is None:
-            self.arrived(channel.name, message.headers, lost=True)
+        if channel.away:
+            self.arrived(channel.name, message.headers)
         self._send(message)
 
-    def _asked(self, name: str, headers: Headers, lost: bool) -> None:
+    def _asked(self, name: str, headers: Headers) -> bool:
         book = self.books.get((name, headers["DialogueID"]))
         if book is None:
             assert headers["DialogueID"].startswith(f"dlg_{self.settings.realm}_"), f"in no dialogue: {headers}"
             assert headers["Type"] in STARTERS, f"in no dialogue: {headers}"
             book = self._open(name, headers, up=False)
-        book.asks(headers, self.now, lost)
+        return book.asks(headers, self.now)
 
     # at rest
 
@@ -196,6 +229,10 @@ class Stand(Lab):
         self.failures.clear()
         now = self.now
         channels = self.node.channels.by_name
+        for name in filter(self._left, self.gone):
+            self.held[name].clear()
+            for book in self._books_of(name):
+                book.leave()
         for key, book in list(self.books.items()):
             name, dialogue_id = key
             try:
@@ -212,7 +249,7 @@ class Stand(Lab):
         for name, channel in channels.items():
             for dialogue_id in channel.sessions:
                 assert (name, dialogue_id) in self.books, f"{name} has a session that should be over: {dialogue_id}"
-            assert channel.connection is not None or channel.sessions, f"{name} is away, and has no session"
+            assert channel.connection is not None or channel.sessions or channel.waiting, f"{name} is away for nothing"
         for call in self.clock.getDelayedCalls():
             assert call.getTime() - now <= LONGEST, f"a timer of {call.getTime() - now} s"
 

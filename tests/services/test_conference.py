@@ -182,15 +182,14 @@ def test_member_that_does_not_answer() -> None:
     lab.check_empty()
 
 
-def test_member_that_is_lost_leaves_when_its_session_expires() -> None:
+def test_member_that_is_lost_leaves_when_its_grace_is_over() -> None:
     lab, (alice, bob) = hall("alice", "bob")
     first = enter(alice, "alice")
     second = enter(bob, "alice", "bob", others=(first,))
     bob.leave()
-    for _ in range(3):  # neither had an Expire, so we refresh, and alice answers
-        lab.advance(200)
-        first.reply(200, to=first.expect("UPDATE"))
-    lab.advance(5)
+    lab.advance(119.9)
+    first.expect_nothing()
+    lab.advance(0.1)
     told(first, event="left", member="bob@gortc.local")
     assert second.user.closed
     leave(first)

@@ -11,6 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from gortc.jsip.layers import Channel, Journal
+from gortc.jsip.message import Message
 from gortc.jsip.timers import Timers
 from gortc.settings import Settings
 from gortc.transport.channels import Channels
@@ -75,6 +76,9 @@ class Recorder:
         self.got.append(data)
         self.then(channel, data)
 
+    def sent(self, channel: Channel, message: Message) -> None:
+        """What has waited has gone out."""
+
 
 class Transport(StringTransport):
     """A TCP transport: it counts writes, knows how it was closed, and tells its protocol of that a turn later."""
@@ -120,15 +124,8 @@ class Hub:
         self.settings = Settings(**settings)
         self.journal = Journal()
         self.stack = Recorder()
-        self.channels = Channels(
-            self.clock,
-            self.journal,
-            self.stack,
-            self.settings.own_domains,
-            self.settings.garbage_max,
-            self.settings.garbage_seconds,
-        )
         self.timers = Timers(self.clock, self.fail)
+        self.channels = Channels(self.timers, self.journal, self.stack, self.settings)
         self.factory = RtcFactory(self.channels, self.settings, self.timers, self.clock)
 
     def fail(self) -> None:

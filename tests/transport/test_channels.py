@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gortc.jsip.uri import BadURI
-from gortc.transport.channels import BadName, channel_name
+from gortc.transport.names import BadName, channel_name
 from tests.transport.kit import CLOSE, TEXT, Hub, frame, handshake
 
 NAMES = {

@@ -9,6 +9,12 @@ import pytest
 from tests.transport.kit import Hub, frame
 
 
+class Dialogue:
+    """One that is not told of anything."""
+
+    over = True
+
+
 def stalled(hub: Hub) -> Any:
     """Alice's transport, whose buffer is full."""
     transport: Any = hub.connect().transport
@@ -32,7 +38,7 @@ def test_too_much_waits() -> None:
     bob = hub.connect("bob@x")
     transport = stalled(hub)
     alice = hub.channels.by_name["alice@x"]
-    alice.sessions["a dialogue"] = None  # type: ignore[assignment]
+    alice.sessions["a dialogue"] = Dialogue()  # type: ignore[assignment]
     assert [alice.send(b"x" * 400) for _ in range(4)] == [0, 0, 480, 480]
     assert transport.aborted
     assert alice.connection is None
