@@ -16,12 +16,6 @@ MESSAGES = [b'{"n":%d}' % number for number in range(1, 100)]
 """In place of messages: 1, 2, 3 ..."""
 
 
-class Dialogue:
-    """One that is not told of anything."""
-
-    over = True
-
-
 def come(hub: Hub, token: str = "", seen: int | str = 0, name: str = "alice@x") -> tuple[Wire, Any]:
     """A peer that may resume connects: its connection, and the server's first frame."""
     wire = Wire(hub)
@@ -233,7 +227,6 @@ def test_its_channel_lives_on_for_the_grace(hub: Hub) -> None:
 def test_a_plain_connection_in_between(hub: Hub) -> None:
     """There is nothing left to resume."""
     wire, (_, value) = come(hub)
-    hub.channels.by_name["alice@x"].sessions["a dialogue"] = Dialogue()  # type: ignore[assignment]
     hub.connect("alice@x")
     assert wire.take()[-1][0] == CLOSE
     _, first = come(hub, value["token"], 0)

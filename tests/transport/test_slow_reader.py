@@ -9,12 +9,6 @@ import pytest
 from tests.transport.kit import Hub, frame
 
 
-class Dialogue:
-    """One that is not told of anything."""
-
-    over = True
-
-
 def stalled(hub: Hub) -> Any:
     """Alice's transport, whose buffer is full."""
     transport: Any = hub.connect().transport
@@ -33,12 +27,11 @@ def test_it_is_not_read_from_until_it_reads() -> None:
 
 @pytest.mark.proves("C-20")
 def test_too_much_waits() -> None:
-    """What fits is still written; then the connection is dropped, and its dialogues are offline; nobody else is."""
+    """What fits is still written; then the connection is dropped; nobody else feels it."""
     hub = Hub(unsent_max=1000)
     bob = hub.connect("bob@x")
     transport = stalled(hub)
     alice = hub.channels.by_name["alice@x"]
-    alice.sessions["a dialogue"] = Dialogue()  # type: ignore[assignment]
     assert [alice.send(b"x" * 400) for _ in range(4)] == [0, 0, 480, 480]
     assert transport.aborted
     assert alice.connection is None
