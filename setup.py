@@ -20,6 +20,7 @@ HOT = [
     "gortc/service/task.py",
     "gortc/transport/channels.py",
     "gortc/transport/frames.py",
+    "gortc/transport/hop.py",
     "gortc/transport/line.py",
     "gortc/transport/window.py",
 ]

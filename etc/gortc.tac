@@ -31,6 +31,12 @@ settings = configure(
     #   "echo": None,                                   not loaded
     services={},
 
+    # How other domains are reached: {"b.example": Route("wss://gortc.b.example/rtc", trusted=True)} (from gortc import
+    # Route). True for `dial`: hosts without a route are dialled, never at private addresses. So many at a time.
+    routes={},
+    dial=False,
+    hops_max=100,
+
     # True: the first label of the Router's or the Request-URI's host selects a service too (echo.gortc.local).
     select_by_host=False,
 
@@ -69,6 +75,10 @@ settings = configure(
         session_max=86400,  # the most; more is taken as this
         session_margin=5.0,  # how long after Expire a call that nobody refreshed is hung up
         grace=120.0,  # a peer without a connection, until its dialogues end
+        connect=3.0,  # a connection to a next hop, until it is made; and a first request that waits for it
+        back_off_min=0.5,  # the least pause before a next hop is tried again
+        back_off_max=30.0,  # the longest such pause
+        idle=60.0,  # a connection to a next hop that nobody uses, until it is closed
         ping=15.0,  # between two pings of a connection
         dead=40.0,  # a connection from which nothing arrived for so long is dropped
     ),

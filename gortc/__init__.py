@@ -11,6 +11,7 @@ from gortc.service.plugin import service
 from gortc.service.registry import Use
 from gortc.service.task import START, Task
 from gortc.settings import Settings
+from gortc.transport.route import Route
 
 __version__ = "0.1.0"
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "LegFailed",
     "Request",
     "Response",
+    "Route",
     "Session",
     "Settings",
     "Task",

@@ -18,6 +18,8 @@ from gortc.node import Node
 from gortc.oam.log import observer
 from gortc.service.registry import ServiceError, discover
 from gortc.settings import Settings
+from gortc.transport.outbound import Outbound, trust
+from gortc.transport.route import Route
 from gortc.transport.websocket import RtcFactory
 
 GOING_AWAY = 1001  # RFC 6455 section 7.4.1: a server going down
@@ -62,6 +64,10 @@ class Server(Service):
         super().privilegedStartService()
         timers = Timers(self._reactor, self.node.timers.failed)  # pings; the node's own count calls only
         self._factory = factory = RtcFactory(self.node.channels, self.settings, timers, self._reactor)
+        self._check_routes()
+        self.node.channels.outbound = self._outbound = Outbound(
+            self.node.channels, self.settings, timers, self._reactor
+        )
         for text in self.settings.rtc:
             listening: Deferred[IListeningPort] = serverFromString(self._reactor, text).listen(factory)
             listening.addCallback(self.ports.append)
@@ -71,6 +77,19 @@ class Server(Service):
                 why = failures[0].value
                 reason = why.socketError if isinstance(why, CannotListenError) else why
                 raise StartFailed(f"gortc: can't listen on {text}: {reason}")
+
+    def _check_routes(self) -> None:
+        """Better now than with the first call."""
+        routes = {route: host for host, route in self.settings.routes.items() if route.secure}
+        if self.settings.dial:
+            routes[Route("wss://localhost")] = "dial"
+        for route, host in routes.items():
+            try:
+                trust(route)
+            except ImportError:
+                raise StartFailed(f"gortc: {host}: TLS needs pip install 'gortc[tls]'") from None
+            except (OSError, ValueError) as error:
+                raise StartFailed(f"gortc: routes: {host}: {error}") from None
 
     def startService(self) -> None:  # noqa: N802
         """Load the services; say where we are. Raises StartFailed where the settings name a missing one."""
@@ -104,6 +123,7 @@ class Server(Service):
         stops: list[Any] = [port.stopListening() for port in self.ports]
         self.ports = []
         self.node.stop()
+        stops += self._outbound.stop(GOING_AWAY, "the server is stopping")
         for connection in list(self._factory.connections):
             if connection.channel is None:  # its handshake is not done
                 connection.dropConnection(abort=True)

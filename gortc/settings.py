@@ -12,6 +12,7 @@ from twisted.internet.endpoints import _parse as parse_endpoint
 from gortc.jsip.times import Times
 from gortc.jsip.uri import BadURI, parse
 from gortc.service.registry import Use
+from gortc.transport.route import Route
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
 FORMATS = ("text", "json")
@@ -83,6 +84,8 @@ def _one_of(*choices: str) -> Any:
 def _times(value: Any) -> str | None:
     if not isinstance(value, Times):
         return "must be a Times object"
+    if value.back_off_min > value.back_off_max:
+        return "back_off_min is more than back_off_max"
     return "session_min is more than session_max" if value.session_min > value.session_max else None
 
 
@@ -92,6 +95,17 @@ def _services(value: Any) -> str | None:
     for name, want in value.items():
         if not (want is None or isinstance(want, (Mapping, Use))):
             return f"{name!r} must be None, a dict, or Use(plugin, config), not {want!r}"
+    return None
+
+
+def _routes(value: Any) -> str | None:
+    if not isinstance(value, Mapping):
+        return "must be a dict: host -> Route(url)"
+    for host, route in value.items():
+        if _host(host) or host != host.lower():
+            return f"{host!r} is not a host name in lower case"
+        if not isinstance(route, Route):
+            return f"{host!r} must be a Route, not {route!r}"
     return None
 
 
@@ -117,6 +131,12 @@ class Settings:
     """`loopback`: peers are not asked who they are, so listen on loopback only. `none`: listen anywhere, on purpose."""
     services: Mapping[str, Any] = _setting({}, _services)
     """Name -> a dict (the service's configuration), Use(plugin, config) (loaded under this name), None (not loaded)."""
+    routes: Mapping[str, Route] = _setting({}, _routes)
+    """Host -> Route: how other domains are reached."""
+    dial: bool = _setting(False, _flag)
+    """Whether hosts without a route are dialled, at wss://HOST and `path`. Never at private or loopback addresses."""
+    hops_max: int = _setting(100, _positive)
+    """So many next hops may be connected at the same time; a first request to a further one gets 503."""
     select_by_host: bool = _setting(False, _flag)
     """Whether the first label of the Router's or Request-URI's host selects a service of that name."""
     log_level: str = _setting("info", _one_of(*LEVELS))

@@ -37,13 +37,17 @@ class Lab:
     """A node in virtual time with the `services` under test.
 
     `config` is the services' configuration, name -> dict, as in the settings; further keyword arguments are settings
-    (`realm` is gortc.local by default). One service alone also serves as `default`.
+    (`realm` is gortc.local by default). One service alone also serves as `default`. Several nodes may share a `clock`.
     """
 
     def __init__(
-        self, *services: IServiceLogic, config: Mapping[str, Mapping[str, Any]] | None = None, **settings: Any
+        self,
+        *services: IServiceLogic,
+        config: Mapping[str, Mapping[str, Any]] | None = None,
+        clock: Clock | None = None,
+        **settings: Any,
     ) -> None:
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.settings = Settings(services=config or {}, **settings)
         self.node = Node(self.settings, self.clock)
         self.ladder = Ladder()

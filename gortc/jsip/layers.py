@@ -14,10 +14,16 @@ if TYPE_CHECKING:
 class Channel:
     """One peer, or the place where messages to an unreachable one go."""
 
-    __slots__ = ("name", "sessions")
+    __slots__ = ("elsewhere", "name", "sessions", "trouble", "trusted")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.elsewhere = False
+        """Whether it leads to another node: first requests there say how many hops they may make."""
+        self.trusted = True
+        """Whether who is asserted to be at its other end is to be believed, and may be told there."""
+        self.trouble = ""
+        """Why nothing can be delivered, for the `Reason` of a local response; empty where there is nothing to say."""
         self.sessions: dict[str, Session] = {}
         """The session table of this peer: DialogueID -> session. A DialogueID means something on its channel only."""
 

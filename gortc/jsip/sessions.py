@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gortc.jsip.invite_session import InviteSession
 from gortc.jsip.layers import Channel, Dispatch, Journal, Owner
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from gortc.jsip.transactions import Transactions
 
 Route = Callable[[str], Channel]
+
+HOPS: Final = 70
+"""The `Max-Forwards` of a first request to another node that has none."""
 
 
 class Sessions:
@@ -91,6 +94,8 @@ class Sessions:
         """
         router = headers.get("Router")
         channel = self.route(router.split(",", 1)[0].strip() if router else uri)
+        if channel.elsewhere and "Max-Forwards" not in headers:
+            headers["Max-Forwards"] = HOPS  # RFC 3261 section 8.1.1.6
         dialogue_id = f"dlg_{self.realm}_{os.urandom(16).hex()}"
         session: Session
         if method == INVITE:

@@ -26,6 +26,7 @@ DEPTH_MAX: Final = 100
 loads: Final = orjson.loads
 dumps: Final = orjson.dumps
 
+ASSERTED: Final = "P-Asserted-Identity"
 BRACKET: Final = ord("[")
 BRACE: Final = ord("{")
 
@@ -61,6 +62,8 @@ class Syntax:
             try:
                 if len(data) > 2 * DEPTH_MAX and (BRACKET in data or BRACE in data[1:]) and too_deep(data, headers):
                     raise BadMessage(f"nested deeper than {DEPTH_MAX} levels")
+                if not channel.trusted:
+                    headers.pop(ASSERTED, None)
                 message = read(headers)
             except BadMessage as bad:
                 return self.refuse(channel, headers, bad)
@@ -74,6 +77,9 @@ class Syntax:
     def send(self, message: Message) -> None:
         """Write `message` to its session's channel; what can't be delivered comes back as `undelivered`."""
         channel = message.session.channel
+        if not channel.trusted and ASSERTED in message.headers:  # RFC 3325 section 5
+            del message.headers[ASSERTED]
+            message.data = None
         data = message.data or dumps(message.headers)
         code = channel.send(data)
         if code == 0:

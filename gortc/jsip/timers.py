@@ -51,6 +51,10 @@ class TimerQueue(Generic[Item]):
     def __len__(self) -> int:
         return len(self._due)
 
+    def __contains__(self, item: Item) -> bool:
+        """Whether `item` waits."""
+        return item in self._due
+
     def start(self, item: Item) -> None:
         """Let `item` wait, from now on; where it waits already, from now on again."""
         due = self._due

@@ -32,6 +32,14 @@ class Times:
     """How long after `Expire` a session without refresh is hung up."""
     grace: float = field(default=120.0, validator=gt(0))
     """A peer without a connection, until its dialogues end."""
+    connect: float = field(default=3.0, validator=gt(0))
+    """A connection to a next hop, until it is made; and a first request that waits for it."""
+    back_off_min: float = field(default=0.5, validator=gt(0))
+    """The least pause before a next hop is tried again."""
+    back_off_max: float = field(default=30.0, validator=gt(0))
+    """The longest such pause; how long it is in between is left to chance."""
+    idle: float = field(default=60.0, validator=gt(0))
+    """A connection to a next hop that nobody uses, until it is closed."""
     ping: float = field(default=15.0, validator=gt(0))
     """Between two pings of a connection."""
     dead: float = field(default=40.0, validator=gt(0))

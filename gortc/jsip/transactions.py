@@ -164,4 +164,8 @@ def expire(transaction: Transaction) -> None:
 
 def give_back(transaction: Transaction) -> None:
     """Tell the sender of a request that could not be delivered."""
-    transaction.step(FAILURE, transaction.local(transaction.refusal))
+    refused = transaction.local(transaction.refusal)
+    trouble = transaction.session.channel.trouble
+    if trouble:
+        refused.headers["Reason"] = trouble
+    transaction.step(FAILURE, refused)

@@ -429,11 +429,7 @@ class Leg:
         task = self.call.task
         if self.session is not None:
             return task.request(self.session, method, body, headers)
-        carried = dict(headers or {})
-        first = self.call.first
-        if first is not None and "Max-Forwards" in first.headers:  # RFC 3261 section 16.6 step 3
-            carried["Max-Forwards"] = first.headers["Max-Forwards"] - 1
-        request = task.open(self.uri, method, body, carried, *self._names)
+        request = task.open(self.uri, method, body, headers, *self._names)
         self._first = request
         self.session = request.session
         self.call.adopt(self)

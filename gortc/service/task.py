@@ -209,12 +209,15 @@ class Task(Owner):
         """Open a leg to `uri` and send its first request, which is returned; the leg is its `session`.
 
         `caller` and `callee` become From and To; by default those of the request that made the instance, else the
-        node's realm and `uri`. Raises BadURI, TypeError where `body` or a header is no JSON value, and RuntimeError
+        node's realm and `uri`. Its `Max-Forwards` is one less than that of the request that made the instance.
+        Raises BadURI, TypeError where `body` or a header is no JSON value, and RuntimeError
         where the instance has ended.
         """
         self._check_alive()
         first = self.first.headers if self.first is not None else {}
         carried: Headers = dict(headers or {})
+        if "Max-Forwards" in first and "Max-Forwards" not in carried:  # RFC 3261 section 16.6 step 3
+            carried["Max-Forwards"] = first["Max-Forwards"] - 1
         if body is not None:
             carried["Body"] = body
         request = self._dispatch.below.create(

@@ -14,7 +14,7 @@ from gortc.jsip.layers import Channel, Journal, Reader
 from gortc.jsip.message import Message, Request
 from gortc.jsip.methods import CANCEL
 from gortc.jsip.timers import Timers
-from gortc.jsip.uri import parse
+from gortc.jsip.uri import URI, parse
 from gortc.transport.window import OWN, Window, opened, read_own, resumed, seen
 
 if TYPE_CHECKING:
@@ -24,6 +24,16 @@ REPLACED: Final = 4001
 """The close code of a connection that another one under the same name has replaced."""
 POLICY: Final = 1008
 """RFC 6455 section 7.4.1: the peer violates a policy; here, it keeps sending garbage."""
+
+
+class Elsewhere(Protocol):
+    """What leads to other nodes (`gortc.transport.outbound.Outbound`)."""
+
+    def route(self, uri: URI) -> Channel | None:
+        """The channel for a first request to a host that is not ours; None where there is no way to it."""
+
+    def sessions(self) -> Iterator[Session]:
+        """Every session of every hop."""
 
 
 class Connection(Protocol):
@@ -70,16 +80,17 @@ class PeerChannel(Channel):
     def hold(self, data: bytes, message: Message | None) -> int:
         """Keep what could not be sent until the peer is back: 0, or the code that says why not.
 
-        A first request never waits: somebody else may be asked instead. A CANCEL and the re-INVITE that it means and
-        that waits still go together.
+        A CANCEL and the INVITE that it means and that waits still go together.
         """
         channels = self._channels
         if self._left:
             return 480
         if type(message) is Request:
-            if message.session.outgoing and message.cseq == 1:
-                return 480
-            if message.method == CANCEL and self._withdraw(message):
+            if is_first(message):
+                refusal = self.refusal()
+                if refusal:
+                    return refusal
+            elif message.method == CANCEL and self._withdraw(message):
                 return 487
         waiting = self.waiting
         if waiting is None:
@@ -90,6 +101,10 @@ class PeerChannel(Channel):
         self._waiting_bytes += len(data)
         waiting.append((data, message))
         return 0
+
+    def refusal(self) -> int:
+        """The code that a first request comes back with at once; 0 where it may wait."""
+        return 480
 
     def _withdraw(self, cancel: Request) -> bool:
         """Take the INVITE that `cancel` means from what waits, where it does."""
@@ -231,6 +246,7 @@ class Channels:
         self.grace: float = settings.times.grace
         self.by_name: dict[str, PeerChannel] = {}
         self.above = above
+        self.outbound: Elsewhere | None = None
         self._domains: frozenset[str] = settings.own_domains
         self._offline = Nowhere(480)
         self._unknown = Nowhere(404)
@@ -332,9 +348,11 @@ class Channels:
             yield from channel.sessions.values()
         for nowhere in (self._offline, self._unknown):
             yield from nowhere.sessions.values()
+        if self.outbound is not None:
+            yield from self.outbound.sessions()
 
-    def route(self, text: str) -> PeerChannel | Nowhere:
-        """The channel for a first request to the URI `text`: a connected user's, else 480 or 404.
+    def route(self, text: str) -> Channel:
+        """The channel for a first request to the URI `text`: a connected user's, a next hop's, else 480 or 404.
 
         Raises BadURI.
         """
@@ -343,7 +361,15 @@ class Channels:
             channel = self.by_name.get(name)
             if channel is not None and channel.connection is not None:
                 return channel
-        return self._offline if uri.host in self._domains else self._unknown
+        if uri.host in self._domains:
+            return self._offline
+        hop = None if self.outbound is None else self.outbound.route(uri)
+        return self._unknown if hop is None else hop
+
+
+def is_first(message: Request) -> bool:
+    """Whether it opens a dialogue of ours."""
+    return message.session.outgoing and message.cseq == 1
 
 
 def tell_lost(channel: PeerChannel) -> None:

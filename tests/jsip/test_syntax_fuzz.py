@@ -284,6 +284,7 @@ class Above:
 
     def __init__(self) -> None:
         self.name = "alice@gortc.local"
+        self.trusted = True
         self.taken: list[Message] = []
         self.sent: list[Json] = []
         self.strikes = 0

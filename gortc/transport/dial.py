@@ -1,0 +1,92 @@
+"""Dialling hosts that no route names: only where everybody may go, never into a network of ours.
+
+A name is checked after it has been resolved, so that neither a name that points inwards nor an address in disguise
+(2130706433, ::ffff:127.0.0.1) gets anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IReactorPluggableNameResolver,
+    IResolutionReceiver,
+)
+from zope.interface import implementer
+
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+
+
+def is_public(text: str) -> bool:
+    """Whether an IP address is one that everybody reaches: no private, loopback, link-local or multicast one, and none
+    inside an IPv6 address that carries it."""
+    address = ip_address(text.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _NAT64:
+            inner = ip_address(int(address) & 0xFFFFFFFF)  # type: ignore[assignment]
+        if inner is not None:
+            return is_public(str(inner))
+        if address.teredo is not None:
+            return False
+    return address.is_global and not address.is_multicast
+
+
+@implementer(IResolutionReceiver)
+class _PublicOnly:
+    """Passes on what is public."""
+
+    def __init__(self, receiver: IResolutionReceiver) -> None:
+        self._receiver = receiver
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N802, N803
+        self._receiver.resolutionBegan(resolutionInProgress)
+
+    def addressResolved(self, address: IAddress) -> None:  # noqa: N802
+        if is_public(address.host):  # type: ignore[attr-defined]
+            self._receiver.addressResolved(address)
+
+    def resolutionComplete(self) -> None:  # noqa: N802
+        self._receiver.resolutionComplete()
+
+
+@implementer(IHostnameResolver)
+class PublicResolver:
+    """A resolver that knows public addresses only."""
+
+    def __init__(self, resolver: IHostnameResolver) -> None:
+        self._resolver = resolver
+
+    def resolveHostName(  # noqa: N802
+        self,
+        resolutionReceiver: IResolutionReceiver,  # noqa: N803
+        hostName: str,  # noqa: N803
+        portNumber: int = 0,  # noqa: N803
+        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
+        transportSemantics: str = "TCP",  # noqa: N803
+    ) -> IHostResolution:
+        """As the interface has it."""
+        return self._resolver.resolveHostName(
+            _PublicOnly(resolutionReceiver), hostName, portNumber, addressTypes, transportSemantics
+        )
+
+
+@implementer(IReactorPluggableNameResolver)
+class PublicReactor:
+    """`reactor`, with a resolver that knows public addresses only."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.nameResolver = PublicResolver(reactor.nameResolver)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:  # noqa: N802
+        """As the interface has it; nobody does."""
+        raise NotImplementedError

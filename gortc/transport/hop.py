@@ -1,0 +1,78 @@
+"""A hop: the one channel to a next hop, shared by all names there. docs/jsip.md section 1, "Other domains"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gortc.jsip.message import Request
+from gortc.transport.channels import Channels, Connection, PeerChannel, is_first
+from gortc.transport.window import Window, read_own, seen
+
+
+class Hop(PeerChannel):
+    """The channel to `route` (`gortc.transport.route.Route`). `outbound` keeps it connected while it is used.
+
+    `trouble` says why there is no connection to be had for now; meanwhile nobody waits to open a dialogue.
+    """
+
+    __slots__ = ("outbound", "route")
+
+    def __init__(self, channels: Channels, route: Any, outbound: Any) -> None:
+        super().__init__(channels, route.host)
+        self.elsewhere = True
+        self.trusted = route.trusted
+        self.route = route
+        self.outbound = outbound
+
+    def refusal(self) -> int:
+        """A first request waits while the first connection is made, a short time."""
+        if self.trouble:
+            return 503
+        self.outbound.hurry(self)
+        return 0
+
+    def fail(self, reason: str) -> None:
+        """No connection can be had for now: whoever waits to open a dialogue is told, somebody else may be asked."""
+        self.trouble = reason
+        waiting, self.waiting = self.waiting, None
+        if waiting:
+            firsts = [message for _, message in waiting if type(message) is Request and is_first(message)]
+            self.waiting = [entry for entry in waiting if entry[1] not in firsts]
+            for first in firsts:
+                first.session.layer.below.undelivered(first, 503)
+
+    def welcome(self, connection: Connection, data: bytes) -> None:
+        """Take the first frame of a server that lets us resume. Raises ValueError where it is none."""
+        name, value = read_own(data)
+        fields: dict[str, object] = value if isinstance(value, dict) else {}
+        token = fields.get("token")
+        window = self.window
+        if name not in ("new", "resumed") or not isinstance(token, str):
+            raise ValueError(f"no first frame: {name}")
+        missed: list[bytes] = []
+        if name == "resumed":
+            number = seen(fields.get("seen"))
+            if window is None or not window.reaches(number):
+                raise ValueError("nothing can be resumed from there")
+            missed = window.missed(number)
+        else:
+            self.window = Window(self._channels.waiting_max, self._channels.unsent_max, token)
+        self.arrive(connection, missed)
+
+    def arrive(self, connection: Connection, missed: list[bytes]) -> None:
+        """There is a connection: send what the other side `missed`, and what has waited."""
+        self.trouble = ""
+        self.bind(connection)
+        for data in missed:
+            connection.send(data)
+        self.catch_up()
+
+    def leave(self) -> None:
+        """Its dialogues are over; others may begin."""
+        super().leave()
+        self.window = None
+        self._left = False
+
+    def release(self) -> None:
+        """Its last session has gone: after a while it is closed."""
+        self.outbound.rest(self)

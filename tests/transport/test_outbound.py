@@ -1,0 +1,469 @@
+"""Next hops, in virtual time: section 1 of docs/jsip.md, "Other domains"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import txaio.tx
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.testing import MemoryReactorClock
+from zope.interface import implementer
+
+from gortc.jsip.timers import Timers
+from gortc.jsip.times import Times
+from gortc.jsip.uri import parse
+from gortc.settings import Settings, SettingsError
+from gortc.testing import Lab
+from gortc.transport import outbound
+from gortc.transport.dial import PublicReactor, is_public
+from gortc.transport.outbound import Outbound
+from gortc.transport.route import Route
+from gortc.transport.websocket import RtcProtocol
+from slp_plugins.default import default
+from tests.transport.kit import frame
+from tests.transport.network import End, Network
+
+
+@pytest.fixture(autouse=True)
+def loop() -> Iterator[None]:
+    """Autobahn's timers are as they were."""
+    before = txaio.tx.config.loop
+    yield
+    txaio.tx.config.loop = before
+
+
+def use(clock: Any) -> None:
+    """Autobahn's timers are in virtual time, too."""
+    txaio.tx.config.loop = clock
+
+
+def network(**options: Any) -> Network:
+    """Two nodes."""
+    made = Network("a", "b", **options)
+    use(made.reactor)
+    return made
+
+
+# no connection
+
+
+@pytest.mark.proves("C-52")
+def test_refused() -> None:
+    """All that wait come back; further ones at once; when it is there, calls go through."""
+    net = network()
+    net.down = True
+    alice, bob = net.users()
+    calls = [alice.call("bob@b.test"), alice.call("bob@b.test")]
+    net.advance(0.4)
+    for call in calls:
+        assert call.expect(503)["Reason"] == "127.0.0.1: Connection was refused by other side"
+        call.send("ACK", RelatedID=1)
+    call = alice.call("bob@b.test")
+    call.expect(503)
+    call.send("ACK", RelatedID=1)
+    net.down = False
+    net.advance(2)
+    call = alice.call("bob@b.test")
+    net.settle()
+    talk = bob.answering()
+    talk.reply(486)
+    net.settle()
+    call.expect(486)
+    call.send("ACK", RelatedID=1)
+    net.settle()
+    net.check_empty()
+    assert net.labs["a"].node.journal.counts["next hop unreachable"] == 1
+
+
+@pytest.mark.proves("C-52", "X-15")
+def test_nobody_answers() -> None:
+    """3 s, then it comes back; a hunt goes on long before the callee would have been given up."""
+    net = network()
+    net.silent = True
+    alice, _ = net.users()
+    call = alice.call("bob@b.test")
+    net.advance(2.9)
+    alice.expect_nothing()
+    net.advance(0.2)
+    assert call.expect(503)["Reason"] == "127.0.0.1: no connection in 3 s"
+    call.send("ACK", RelatedID=1)
+    net.check_empty()
+
+
+@pytest.mark.proves("C-52")
+def test_a_handshake_that_is_refused() -> None:
+    net = network(route={"userid": "bad userid"})
+    alice, _ = net.users()
+    call = alice.call("bob@b.test")
+    net.settle()
+    assert "400" in call.expect(503)["Reason"]
+    call.send("ACK", RelatedID=1)
+    net.check_empty()
+
+
+@pytest.mark.proves("C-36")
+def test_a_call_that_is_given_up_before_there_is_a_connection() -> None:
+    """The other node hears nothing of it."""
+    net = network()
+    net.silent = True
+    alice, _ = net.users()
+    call = alice.call("bob@b.test")
+    call.send("CANCEL", RelatedID=1)
+    call.expect(200)
+    call.expect(487)
+    call.send("ACK", RelatedID=1)
+    net.advance(4)
+    alice.expect_nothing()
+    net.check_empty()
+
+
+@pytest.mark.proves("C-54", "X-16", "X-17")
+def test_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bounds double from 1 s to 30 s, however far a connection gets before it fails."""
+    asked: list[tuple[float, float]] = []
+
+    def most(least: float, bound: float) -> float:
+        asked.append((least, bound))
+        return bound
+
+    monkeypatch.setattr(outbound, "uniform", most)
+    net = network(times=Times(idle=600), route={"userid": "bad userid"})
+    alice, _ = net.users()
+    alice.call("bob@b.test").expect_nothing()
+    net.advance(95, step=0.5)
+    assert asked == [(0.5, bound) for bound in (1, 2, 4, 8, 16, 30, 30, 30)]
+    assert net.tried == [0, 1, 3, 7, 15, 31, 61, 91]
+
+
+@pytest.mark.proves("C-54")
+def test_another_node_of_our_name_has_replaced_us() -> None:
+    """The two must not take it from each other in turn."""
+    net = network()
+    alice, bob = net.users()
+    call = alice.open("MESSAGE", "bob@b.test")
+    net.settle()
+    bob.answering("MESSAGE").reply(200)
+    net.settle()
+    call.expect(200)
+    other: Any = None
+    net.labs["b"].node.channels.connect("a.test", other)
+    net.advance(29)
+    assert net.tried == [0]
+    net.advance(2)
+    assert len(net.tried) == 2
+
+
+# a connection
+
+
+@pytest.mark.proves("C-49", "C-53", "X-18")
+def test_idle() -> None:
+    """It is closed with 1000, and nothing is left of it."""
+    net = network()
+    alice, bob = net.users()
+    alice.open("MESSAGE", "bob@b.test")
+    net.settle()
+    bob.answering("MESSAGE").reply(200)
+    net.advance(59, step=1)
+    assert net.hop.connection is not None
+    net.advance(2, step=1)
+    assert not net.outbound["a"].hops
+    assert net.cables[0].near.ended
+    assert net.cables[0].far.ended
+    net.advance(121, step=1)  # b.test waits for it, for it might resume
+    assert "a.test" not in net.labs["b"].node.channels.by_name
+
+
+@pytest.mark.proves("C-53")
+def test_a_call_keeps_it() -> None:
+    net = network()
+    alice, bob = net.users()
+    call = alice.call("bob@b.test")
+    net.settle()
+    talk = bob.answering()
+    talk.reply(200)
+    net.settle()
+    call.send("ACK", RelatedID=1)
+    net.advance(100, step=1)
+    assert net.hop.connection is not None
+    call.send("BYE")
+    net.settle()
+    talk.reply(200, to=bob.inbox[-1])
+    net.advance(61, step=1)
+    assert not net.outbound["a"].hops
+
+
+@pytest.mark.proves("C-55", "C-56")
+@pytest.mark.parametrize("trusted", [True, False])
+def test_who_is_asserted_to_call(trusted: bool) -> None:
+    """Nothing of it goes to, or comes from, a next hop that is not trusted."""
+    net = network(route={"trusted": trusted, "authorization": "Bearer abc"})
+    alice, bob = net.users()
+    call = alice.call("bob@b.test", **{"P-Asserted-Identity": "alice"})
+    net.settle()
+    talk = bob.answering()
+    assert talk.request.get("P-Asserted-Identity") == ("alice" if trusted else None)
+    asserted: dict[str, Any] = {"P-Asserted-Identity": "bob"}
+    talk.reply(200, **asserted)
+    net.settle()
+    assert call.expect(200).get("P-Asserted-Identity") == ("bob" if trusted else None)
+
+
+def test_credentials() -> None:
+    """They are in the handshake, and in no text that may be logged."""
+    net = network(route={"authorization": "Bearer abc", "userid": "gateway@a.test"})
+    alice, _ = net.users()
+    alice.open("MESSAGE", "bob@b.test")
+    net.reactor.advance(0)
+    factory: Any = net.reactor.tcpClients[0][2]
+    protocol = factory.buildProtocol(None)
+    end = End(None, protocol)  # type: ignore[arg-type]
+    protocol.makeConnection(end)
+    asked = end.take().decode().split("\r\n")
+    assert asked[0] == "GET /rtc?userid=gateway%40a.test HTTP/1.1"
+    assert "Authorization: Bearer abc" in asked
+    assert "Sec-WebSocket-Protocol: jsip.resume" in asked
+    assert "abc" not in repr(net.hop.route)
+
+
+@pytest.mark.proves("C-57")
+def test_too_many_next_hops() -> None:
+    net = Network("a", "b", "c", hops_max=1)
+    alice = net.labs["a"].user("alice")
+    alice.call("bob@b.test")
+    call = alice.call("carol@c.test")
+    net.reactor.advance(0)
+    assert call.expect(503)["Reason"] == "too many next hops"
+
+
+# what the other side does
+
+
+def connected(**options: Any) -> Network:
+    """A connection that is open, and used by nobody."""
+    net = network(**options)
+    alice, bob = net.users()
+    alice.open("MESSAGE", "bob@b.test")
+    net.settle()
+    bob.answering("MESSAGE").reply(200)
+    net.settle()
+    return net
+
+
+@pytest.mark.plain
+@pytest.mark.proves("C-42")
+@pytest.mark.parametrize(
+    "first",
+    [
+        "{}", "[]", '["seen",0]', '["new",null]', '["new",{}]', '["new",{"token":1}]', '["resumed",{"token":"x"}]',
+        '["resumed",{"token":"x","seen":7}]', "nonsense",
+    ],
+)  # fmt: skip
+def test_a_first_frame_that_can_not_be(first: str) -> None:
+    """The connection is closed with 1002; the next attempt begins anew."""
+    net = connected()
+    net.cables[0].cut()
+    sent: list[Any] = []
+    make = net.labs["b"].node.channels.resume
+
+    def resume(name: str, connection: Any, *_: Any) -> Any:
+        sent.append(connection)
+        connection.send(first.encode())
+
+    net.labs["b"].node.channels.resume = resume  # type: ignore[method-assign, assignment]
+    net.advance(1.2)
+    net.labs["b"].node.channels.resume = make  # type: ignore[method-assign]
+    assert sent
+    assert net.labs["a"].node.journal.counts["bad message"] >= 1
+    assert net.hop.window is None
+    net.advance(5)
+    assert net.hop.connection is not None
+    assert net.hop.window is not None
+
+
+def test_a_server_that_lets_nobody_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is as good as any, as long as the connection is."""
+    connect = RtcProtocol.onConnect
+    monkeypatch.setattr(RtcProtocol, "onConnect", lambda self, request: connect(self, request) and None)
+    monkeypatch.setattr(RtcProtocol, "resumes", property(lambda self: False, lambda self, value: None))
+    net = connected()
+    assert net.hop.window is None
+    net.cables[0].cut()
+    net.advance(2)
+    assert net.hop.connection is not None
+    alice = net.labs["a"].user("anna")
+    call = alice.open("MESSAGE", "nobody@b.test")
+    net.settle()
+    call.expect(480)
+
+
+@pytest.mark.proves("C-13")
+def test_a_binary_frame() -> None:
+    net = connected()
+    net.cables[0].near.hear(frame(b"x", opcode=2, mask=b""))
+    net.settle()
+    assert net.cables[0].near.ended
+    assert net.hop.connection is None
+
+
+@pytest.mark.proves("C-18")
+def test_half_open() -> None:
+    """Nothing arrives for 40 s: the connection is dropped, and made again."""
+    net = connected(times=Times(idle=600))
+    net.cables[0].cut(near=False, far=False)
+    net.advance(39, step=1)
+    assert len(net.cables) == 1
+    net.advance(6, step=1)
+    assert net.labs["a"].node.journal.counts["dead peer"] == 1
+    assert net.cables[0].near.ended
+    assert len(net.cables) == 2
+
+
+@pytest.mark.proves("C-17")
+def test_pings_keep_it_open() -> None:
+    net = connected(times=Times(idle=600))
+    net.advance(200, step=1)
+    assert len(net.cables) == 1
+
+
+@pytest.mark.proves("C-19", "C-20")
+def test_a_next_hop_that_does_not_read() -> None:
+    """What waits is bounded; then the connection is dropped, and the rest waits for the next one."""
+    net = connected(unsent_max=1000)
+    protocol: Any = net.hop.connection
+    protocol.pauseProducing()
+    assert protocol.transport.producerState == "paused"
+    assert net.hop.send(b"{" + b"x" * 500 + b"}") == 0
+    protocol.resumeProducing()
+    assert protocol.transport.producerState == "producing"
+    protocol.pauseProducing()
+    assert net.hop.send(b"{" + b"x" * 900 + b"}") == 0
+    assert net.hop.send(b"{" + b"x" * 900 + b"}") == 480
+    assert net.hop.connection is None
+    assert net.labs["a"].node.journal.counts["slow reader"] == 1
+    protocol.stopProducing()
+
+
+# hosts without a route
+
+
+@implementer(IHostnameResolver)
+class Names:
+    """A resolver with a table; what is not in it is taken for an address."""
+
+    TABLE = {"inside.example": "192.168.1.1", "public.example": "93.184.216.34"}
+
+    def resolveHostName(self, receiver: Any, hostName: str, portNumber: int = 0, *_: Any) -> Any:  # noqa: N802, N803
+        """At once."""
+        receiver.resolutionBegan(None)
+        address = self.TABLE.get(hostName, hostName)
+        kind = IPv6Address if ":" in address else IPv4Address
+        receiver.addressResolved(kind("TCP", address, portNumber))
+        receiver.resolutionComplete()
+
+
+def dialler(reactor: MemoryReactorClock, dial: bool = True) -> Lab:
+    """A node that dials."""
+    reactor.installNameResolver(Names())
+    lab = Lab(default, clock=reactor, realm="a.test", dial=dial)
+    channels = lab.node.channels
+    channels.outbound = Outbound(channels, lab.settings, Timers(reactor, lambda: None), reactor)
+    use(reactor)
+    return lab
+
+
+@pytest.mark.proves("C-32", "C-55")
+def test_nobody_is_dialled_unless_it_is_asked_for() -> None:
+    reactor = MemoryReactorClock()
+    alice = dialler(reactor, dial=False).user("alice")
+    alice.call("bob@public.example").expect(404)
+    assert not reactor.tcpClients
+
+
+@pytest.mark.proves("C-55")
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "inside.example", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
+)
+def test_never_inwards(host: str) -> None:
+    """Neither an address, nor a name that has one."""
+    reactor = MemoryReactorClock()
+    lab = dialler(reactor)
+    call = lab.user("alice").call(f"bob@{host}")
+    lab.advance(1)
+    assert call.expect(503)["Reason"].endswith("no such host, or none that may be dialled")
+    assert not reactor.tcpClients
+
+
+@pytest.mark.proves("C-55")
+def test_outwards() -> None:
+    """By TLS, to the port of the URI where it has one."""
+    reactor = MemoryReactorClock()
+    lab = dialler(reactor)
+    alice = lab.user("alice")
+    alice.call("bob@public.example")
+    alice.call("bob@public.example:8443")
+    lab.advance(0.5)
+    assert [client[:2] for client in reactor.tcpClients] == [("93.184.216.34", 443), ("93.184.216.34", 8443)]
+    hops = list(lab.node.channels.outbound.hops.values())  # type: ignore[union-attr]
+    assert [hop.trusted for hop in hops] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True), ("127.0.0.1", False), ("10.0.0.1", False), ("100.64.0.1", False), ("224.0.0.1", False),
+        ("169.254.1.1", False), ("0.0.0.0", False), ("255.255.255.255", False), ("2606:4700::1111", True),
+        ("::1", False), ("fe80::1%eth0", False), ("fc00::1", False), ("::ffff:10.0.0.1", False),
+        ("::ffff:93.184.216.34", True), ("2002:7f00:1::", False), ("2002:5db8:d822::", True), ("ff02::1", False),
+        ("64:ff9b::7f00:1", False), ("64:ff9b::5db8:d822", True), ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False),
+    ],
+)  # fmt: skip
+def test_public_addresses(address: str, public: bool) -> None:
+    assert is_public(address) == public
+
+
+def test_the_resolver_stays_as_it_is() -> None:
+    with pytest.raises(NotImplementedError):
+        PublicReactor(MemoryReactorClock()).installNameResolver(None)  # type: ignore[arg-type]
+
+
+# the settings
+
+
+@pytest.mark.parametrize(
+    "url", ["", "b.example", "http://b.example", "ws://", "ws://b.example:0/rtc", "wss://b.example:x", "ws://x/?a=b", 1]
+)
+def test_no_url(url: Any) -> None:
+    with pytest.raises(ValueError, match="is not a URL"):
+        Route(url)
+
+
+@pytest.mark.parametrize("field", ["userid", "authorization", "ca"])
+def test_no_line_of_text(field: str) -> None:
+    with pytest.raises(ValueError, match=field):
+        Route("ws://x/rtc", **{field: "two\nlines"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "routes", [[], {"B.example": Route("ws://x/rtc")}, {"a b": Route("ws://x/rtc")}, {"b.example": "ws://x/rtc"}]
+)
+def test_no_routes(routes: Any) -> None:
+    with pytest.raises(SettingsError, match="routes: "):
+        Settings(routes=routes)
+
+
+def test_no_back_off() -> None:
+    with pytest.raises(SettingsError, match="times: back_off_min"):
+        Settings(times=Times(back_off_min=2, back_off_max=1))
+
+
+def test_hosts_of_one_next_hop_share_it() -> None:
+    route = Route("ws://127.0.0.1:9/rtc")
+    reactor = MemoryReactorClock()
+    lab = Lab(default, clock=reactor, routes={"b.example": route, "c.example": Route("ws://127.0.0.1:9/rtc")})
+    out = Outbound(lab.node.channels, lab.settings, Timers(reactor, lambda: None), reactor)
+    assert out.route(parse("x@b.example")) is out.route(parse("y@c.example"))
+    assert out.route(parse("y@d.example")) is None

@@ -1,0 +1,199 @@
+"""Nodes that call each other: section 1 of docs/jsip.md, "Other domains"."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.wire.kit import PATIENCE, Node, Peer, Process, Talk, ended_well
+from tests.wire.proxy import Proxy, free_port, proxied
+
+CONFIG = """
+from gortc import Route, Times
+from gortc.tap import configure, make_application
+settings = configure(
+    realm="{realm}", rtc=("tcp:{port}:interface=127.0.0.1",), log_format="json",
+    routes={{{routes}}},
+    times=Times(connect=1.0, back_off_min=0.1, back_off_max=0.5, idle={idle}, ping=0.3, dead=1.5),
+)
+application = make_application(settings)
+"""
+
+
+class Network:
+    """Nodes, and a proxy on each way between two of them."""
+
+    def __init__(self, folder: Path, stack: ExitStack, ways: dict[str, dict[str, str]], idle: float = 60.0) -> None:
+        """`ways`: of each node, host -> the node that it is reached by."""
+        self.ports = {name: free_port() for name in ways}
+        self.proxies: dict[tuple[str, str], Proxy] = {}
+        self.nodes: dict[str, Node] = {}
+        for name, routes in ways.items():
+            lines = []
+            for host, by in routes.items():
+                if (name, by) not in self.proxies:
+                    self.proxies[name, by] = stack.enter_context(proxied(self.ports[by]))
+                url = f"ws://127.0.0.1:{self.proxies[name, by].port}/rtc"
+                lines.append(f'"{host}": Route({url!r}, trusted=True)')
+            config = folder / f"{name}.tac"
+            config.write_text(
+                CONFIG.format(realm=f"{name}.test", port=self.ports[name], routes=", ".join(lines), idle=idle)
+            )
+            process = Process(folder, "gortc", "--config", str(config))
+            stack.callback(ended_well, process)
+            self.nodes[name] = Node(process, process.ports()[0], f"{name}.test")
+
+    def peer(self, name: str, at: str) -> Peer:
+        """A user of a node."""
+        return Peer(self.nodes[at], name)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What is to be closed at the end."""
+    with ExitStack() as made:
+        yield made
+
+
+@pytest.fixture
+def pair(tmp_path: Path, stack: ExitStack) -> Network:
+    """Two nodes that know each other."""
+    return Network(tmp_path, stack, {"a": {"b.test": "b"}, "b": {"a.test": "a"}})
+
+
+def call(caller: Peer, callee: Peer) -> tuple[Talk, Talk]:
+    """A call that is answered."""
+    up = caller.open("INVITE", callee.name, Body="offer")
+    down = callee.answering(Body="offer")
+    down.reply(200, Body="answer")
+    up.expect(200, Body="answer")
+    up.ack()
+    down.expect("ACK")
+    return up, down
+
+
+def hang_up(up: Talk, down: Talk) -> None:
+    """The caller hangs up."""
+    bye = up.send("BYE")
+    up.expect(200, CSeq=bye["CSeq"])
+    down.reply(200, down.expect("BYE"))
+
+
+@pytest.mark.proves("C-49", "C-50", "C-51", "M-32")
+def test_two_nodes_call_each_other_both_ways_at_once(pair: Network) -> None:
+    """Several users, one channel each way, which never replaces the other."""
+    names = ("alex", "bea", "carl")
+    here = [pair.peer(name, "a") for name in names]
+    there = [pair.peer(name, "b") for name in names]
+    ups = [caller.open("INVITE", callee.name, Body=callee.name) for caller, callee in zip(here, there, strict=True)]
+    ups += [caller.open("INVITE", callee.name, Body=callee.name) for caller, callee in zip(there, here, strict=True)]
+    downs = [peer.answering(Body=peer.name) for peer in (*there, *here)]
+    assert {down.first["Max-Forwards"] for down in downs} == {69}
+    for down in downs:
+        down.reply(200, Body="answer")
+    for up in ups:
+        up.expect(200, Body="answer")
+        up.ack()
+    for down in downs:
+        down.expect("ACK")
+    for up, down in zip(ups, downs, strict=True):
+        hang_up(up, down)
+    assert [proxy.accepted for proxy in pair.proxies.values()] == [1, 1]
+
+
+@pytest.mark.proves("C-50")
+def test_a_message_comes_back_with_its_answer(pair: Network) -> None:
+    alice, bob = pair.peer("alice", "a"), pair.peer("bob", "b")
+    up = alice.open("MESSAGE", bob.name, Body="hi", **{"P-Asserted-Identity": alice.name})
+    down = bob.answering("MESSAGE", Body="hi", **{"P-Asserted-Identity": alice.name})
+    down.reply(200, Body="ho")
+    up.expect(200, Body="ho")
+
+
+@pytest.mark.proves("C-27", "C-50")
+def test_a_router_of_several_hops(tmp_path: Path, stack: ExitStack) -> None:
+    """Each node takes its own name off, and the last one finds the user."""
+    net = Network(tmp_path, stack, {"a": {"b.test": "b"}, "b": {"c.test": "c"}, "c": {}})
+    alice, carol = net.peer("alice", "a"), net.peer("carol", "c")
+    up = alice.open("INVITE", carol.name, Router="b.test, c.test;type=default, x.test")
+    up.expect(404)  # the last one knows no x.test
+    up.ack()
+    up = alice.open("INVITE", carol.name, Router="b.test, c.test;type=default")
+    down = carol.answering()
+    assert "Router" not in down.first
+    assert down.first["Max-Forwards"] == 68
+    down.reply(486)
+    down.expect("ACK")
+    up.expect(486)
+    up.ack()
+
+
+@pytest.mark.proves("M-14", "M-32")
+def test_a_loop_is_stopped(tmp_path: Path, stack: ExitStack) -> None:
+    """Each thinks that the other one knows x.test."""
+    net = Network(tmp_path, stack, {"a": {"x.test": "b"}, "b": {"x.test": "a"}})
+    alice = net.peer("alice", "a")
+    up = alice.open("INVITE", "x@x.test", Max_Forwards=9)
+    up.expect(483)
+    up.ack()
+    up = alice.open("INVITE", "x@x.test")
+    up.expect(483)
+    up.ack()
+
+
+@pytest.mark.proves("C-52")
+@pytest.mark.parametrize("fault", ["refuse", "black_hole"])
+def test_a_next_hop_that_is_not_there(pair: Network, fault: str) -> None:
+    """503 with its reason, in time for somebody else to be asked; then it is back, and so are calls."""
+    proxy = pair.proxies["a", "b"]
+    setattr(proxy, fault, True)
+    alice, bob = pair.peer("alice", "a"), pair.peer("bob", "b")
+    up = alice.open("INVITE", bob.name)
+    said = up.expect(503)
+    assert said["Reason"].startswith("127.0.0.1: ")
+    up.ack()
+    setattr(proxy, fault, False)
+    proxy.reset()
+    end = time.monotonic() + PATIENCE
+    code = 503
+    while code == 503 and time.monotonic() < end:
+        up = alice.open("MESSAGE", "nobody@b.test", Body="is there anybody?")
+        code = up.peer.receive()["Code"]
+    assert code == 480  # the other node knows that there is nobody
+    hang_up(*call(alice, bob))
+
+
+@pytest.mark.proves("C-34", "C-44", "C-51")
+@pytest.mark.parametrize("fault", ["cut", "reset", "forget"])
+def test_a_call_outlives_the_connection_between_the_nodes(pair: Network, fault: str) -> None:
+    """Both go on talking: what was lost is sent again, once."""
+    alice, bob = pair.peer("alice", "a"), pair.peer("bob", "b")
+    up, down = call(alice, bob)
+    proxy = pair.proxies["a", "b"]
+    for number in range(3):
+        getattr(proxy, fault)()
+        asked = up.send("INFO", Body=number)
+        back = down.send("INFO", Body=number)
+        told = down.expect("INFO", Body=number)
+        down.reply(200, told)
+        up.reply(200, up.expect("INFO", Body=number))
+        down.expect(200, CSeq=back["CSeq"])
+        up.expect(200, CSeq=asked["CSeq"])
+    hang_up(up, down)
+
+
+@pytest.mark.proves("C-53")
+def test_an_idle_connection_is_closed_and_made_again(tmp_path: Path, stack: ExitStack) -> None:
+    net = Network(tmp_path, stack, {"a": {"b.test": "b"}, "b": {}}, idle=0.3)
+    alice, bob = net.peer("alice", "a"), net.peer("bob", "b")
+    for number in (1, 2):
+        hang_up(*call(alice, bob))
+        end = time.monotonic() + PATIENCE
+        while net.proxies["a", "b"].pairs and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not net.proxies["a", "b"].pairs
+        assert net.proxies["a", "b"].accepted == number
