@@ -1,10 +1,11 @@
 """The load client: plays peers of a server, checks every message it gets, and prints one JSON object.
 
-    load.py PORT PID SCENARIO [--units N] [--warm N] [--rate R] [--plain]
+    load.py PORT PID SCENARIO [--units N] [--warm N] [--rate R] [--gathered] [--plain]
 
 SCENARIO is message, call, bridged, held, idle or crowd; PID is the server's, whose CPU time and memory are read from
 /proc. Without --rate a unit is followed at once by the next one, so the server is always busy; with it, units begin at
-that rate whatever the server does, and a unit's time counts from when it should have begun.
+that rate whatever the server does, and a unit's time counts from when it should have begun. Each message is written on
+its own, as users do; `--gathered`: all that one read has led to in one write, as a next hop may do.
 Lean on purpose, so that the server is what saturates: blocking sockets, epoll, prebuilt frames under an all-zero mask.
 """
 
@@ -100,8 +101,9 @@ class Dialogue:
 class Connection:
     """One peer. `open` has the dialogues it plays the caller of, by DialogueID."""
 
-    def __init__(self, port: int, number: int, name: str) -> None:
+    def __init__(self, port: int, number: int, name: str, gathered: bool = False) -> None:
         self.number = number
+        self.gathered = gathered
         self.name = f"{name}@{REALM}"
         self.open: dict[str, Dialogue] = {}
         self.calls: dict[str, tuple[Connection, str]] = {}  # as callee: DialogueID -> the caller and its DialogueID
@@ -166,9 +168,10 @@ class Connection:
         self.rest = data[at:]
 
     def flush(self) -> None:
-        """Send what has gathered, in one write."""
+        """Send what has come together."""
         if self.out:
-            self.socket.sendall(b"".join(self.out))
+            for data in (b"".join(self.out),) if self.gathered else self.out:
+                self.socket.sendall(data)
             self.out.clear()
 
 
@@ -198,13 +201,13 @@ class Server:
 class Load:
     """The client: its connections, and the scenario that runs on them."""
 
-    def __init__(self, port: int, pid: int) -> None:
+    def __init__(self, port: int, pid: int, gathered: bool = False) -> None:
         self.server = Server(pid)
         self.failures = 0
         self.errors: list[str] = []
         self._port = port
         self._ids = count(int.from_bytes(os.urandom(4), "big") << 24)  # no two runs share one
-        self._connections = [Connection(port, number, f"user{number}") for number in range(CONNECTIONS)]
+        self._connections = [Connection(port, number, f"user{number}", gathered) for number in range(CONNECTIONS)]
         self._templates = [one.templates(self._connections[one.number ^ 1].name) for one in self._connections]
         self._epoll = select.epoll()
         for one in self._connections:
@@ -443,11 +446,12 @@ def main() -> int:
     parser.add_argument("--warm", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=0.0, help="units a second; default: as fast as the server can")
     parser.add_argument("--held", type=int, default=200_000, help="calls that are held in the scenario crowd")
+    parser.add_argument("--gathered", action="store_true", help="one write for all that one read has led to")
     parser.add_argument(
         "--plain", action="store_true", help="the server keeps no state: don't ask after ended dialogues"
     )
     options = parser.parse_args()
-    load = Load(options.port, options.pid)
+    load = Load(options.port, options.pid, options.gathered)
     figures: dict[str, Any] = {}
     try:
         if options.scenario == "held":

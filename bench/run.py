@@ -31,8 +31,14 @@ ROUND = (
     (BARE, "message"), (GORTC, "message"), (PLAIN, "message"),
     (BARE, "call"), (GORTC, "call"), (PLAIN, "call"),
     (GORTC, "bridged"), (PLAIN, "bridged"),
+    (BARE, "message gathered"), (GORTC, "message gathered"),
+    (BARE, "call gathered"), (GORTC, "call gathered"),
+    (GORTC, "bridged gathered"),
 )  # fmt: skip
-AGAINST = {"message": "message", "call": "call", "bridged": "message"}
+AGAINST = {
+    "message": "message", "call": "call", "bridged": "message",
+    "message gathered": "message gathered", "call gathered": "call gathered", "bridged gathered": "message gathered",
+}  # fmt: skip
 """What of the bare line's a scenario is held against, in the same round."""
 WANTED = {"message": 1.4, "call": 1.4, "bridged": 8.5}
 SHARE = {"message": 1.0, "call": 0.5, "bridged": 0.25}  # of --units: a unit of these has more messages
@@ -40,6 +46,9 @@ TITLES = {
     "message": "MESSAGE, 200",
     "call": "one-leg call",
     "bridged": "bridged call",
+    "message gathered": "MESSAGE, gathered",
+    "call gathered": "one-leg, gathered",
+    "bridged gathered": "bridged, gathered",
     "held": "held call",
     "idle": "idle connections",
     "crowd": "MESSAGE among held calls",
@@ -113,9 +122,11 @@ def load(
 ) -> Figures:
     """Run the load client once; what failed is added to `errors`."""
     warm = max(200, units // 10)
-    command = [sys.executable, str(HERE / "load.py"), str(server.port), str(server.pid), scenario]
+    kind, _, gathered = scenario.partition(" ")
+    command = [sys.executable, str(HERE / "load.py"), str(server.port), str(server.pid), kind]
     command += ["--units", str(units), "--warm", str(warm), "--rate", str(rate), "--held", str(held)]
     command += ["--plain"] if server.name == BARE else []
+    command += ["--gathered"] if gathered else []
     client = subprocess.Popen(command, stdout=subprocess.PIPE)
     os.sched_setaffinity(client.pid, {core})
     out, _ = client.communicate()
@@ -156,6 +167,7 @@ def ratios(rounds: list[dict[tuple[str, str], Figures]]) -> dict[str, dict[str, 
         name: {
             scenario: median(one[name, scenario]["us"] / one[BARE, bare]["us"] for one in rounds)
             for scenario, bare in AGAINST.items()
+            if (name, scenario) in ROUND
         }
         for name in (GORTC, PLAIN)
     }
@@ -228,7 +240,7 @@ class Bench:
                 print(f"round {number + 1} of {count}", file=sys.stderr)
             rounds.append({})
             for name, scenario in ROUND:
-                wanted = round(units * SHARE[scenario] * (3 if name == BARE else 1))
+                wanted = round(units * SHARE[scenario.split()[0]] * (3 if name == BARE else 1))
                 rounds[-1][name, scenario] = self.load(servers[name], scenario, wanted)
         for server in servers.values():
             self.stop(server)
