@@ -217,7 +217,7 @@ class Load:
         self._left = self._done = self._warm = self._total = 0
         self._rate = 0.0
         self._latencies: array[float] = array("d")
-        self._marks: list[tuple[float, float, float]] = []
+        self._marks: list[tuple[float, float]] = []
 
     def run(self, name: str, units: int, warm: int = 0, rate: float = 0.0) -> dict[str, Any]:
         """Play `warm` units and then, measured, `units` of them, at `rate` a second where it is given. Returns the
@@ -237,8 +237,9 @@ class Load:
                     self._begin(one, start)
                 one.flush()
         while self._done < self._total:
-            wait = SILENCE
+            wait = 0.0  # it does not sleep: waking it would be the server's work, now and then
             if rate:
+                wait = SILENCE
                 while self._left and (due := start + (self._total - self._left) / rate) <= time.perf_counter():
                     one = callers[self._left % len(callers)]
                     self._begin(one, due)
@@ -257,7 +258,7 @@ class Load:
                 one.flush()
                 if self._script.bridged:
                     self._connections[one.number ^ 1].flush()
-        (cpu0, wall0, own0), (cpu1, wall1, own1) = self._marks
+        (cpu0, wall0), (cpu1, wall1) = self._marks
         latencies = sorted(self._latencies)
         return {
             "units": units,
@@ -266,7 +267,6 @@ class Load:
             "p50": latencies[len(latencies) // 2] * 1e3,
             "p99": latencies[len(latencies) * 99 // 100] * 1e3,
             "server_busy": (cpu1 - cpu0) / (wall1 - wall0),
-            "client_busy": (own1 - own0) / (wall1 - wall0),
             "rss_kb": self.server.memory(),
         }
 
@@ -329,7 +329,7 @@ class Load:
             one.socket.close()
 
     def _mark(self) -> None:
-        self._marks.append((self.server.cpu(), time.perf_counter(), time.process_time()))
+        self._marks.append((self.server.cpu(), time.perf_counter()))
 
     def _begin(self, one: Connection, due: float) -> None:
         """Begin a unit on this connection, where any are left. It counts from `due`."""
