@@ -105,14 +105,14 @@ class ServerProcess:
 
     def stop(self) -> list[str]:
         """End it. Returns what it complained of in its log, if anything."""
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(signal.SIGINT)  # at once
         try:
             status = self._process.wait(15)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return [f"{self.name} did not stop within 15 s of SIGTERM"]
+            return [f"{self.name} did not stop within 15 s of SIGINT"]
         complaints = [line for line in self.log().splitlines() if COMPLAINT.match(line)]
-        if status not in (0, -signal.SIGTERM):
+        if status not in (0, -signal.SIGINT):
             complaints.append(f"exit status {status}")
         return [f"{self.name}: {line}" for line in complaints]
 

@@ -49,7 +49,8 @@ settings = configure(
     # What a peer may cost: the largest frame and message in bytes; the seconds and bytes of an opening handshake; the
     # bytes that may wait for a peer that does not read; the messages for one that has no connection; the
     # open requests of a dialogue (more get 503), and those that wait for a service to read them (more get 480); so many
-    # bad messages in so many seconds close its connection; so many lines a second about what was dropped.
+    # bad messages in so many seconds close its connection; so many connections a second are closed when a drained server
+    # leaves; so many lines a second about what was dropped.
     frame_max=65536,
     handshake_seconds=10.0,
     handshake_max=16384,
@@ -59,6 +60,7 @@ settings = configure(
     unread_max=64,
     garbage_max=20,
     garbage_seconds=10.0,
+    closes_per_second=500,
     drop_log_per_second=10,
 
     # Every time of the stack, in seconds.
@@ -81,6 +83,8 @@ settings = configure(
         idle=60.0,  # a connection to a next hop that nobody uses, until it is closed
         ping=15.0,  # between two pings of a connection
         dead=40.0,  # a connection from which nothing arrived for so long is dropped
+        write=20.0,  # one whose peer reads nothing, while something waits for it, is dropped
+        drain=60.0,  # calls that go on while the server drains, until they are hung up; 0: at once
     ),
 )
 application = make_application(settings)

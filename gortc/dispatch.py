@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from gortc.jsip.layers import Dispatch
-from gortc.jsip.message import Request, Response, response
+from gortc.jsip.message import Headers, Request, Response, response
 from gortc.jsip.uri import LENGTH_MAX, BadURI, parse
 from gortc.service.task import START, Task
 
@@ -51,6 +51,8 @@ class Dispatcher(Dispatch):
         self._domains = domains
         self._by_host = by_host
         self._known = lru_cache(maxsize=1024)(self._read)  # peers say the same few again and again
+        self.retry_after = 0
+        """While the server drains: after how many seconds a new session may be tried again; 0: now."""
 
     def receive(self, message: Request | Response) -> None:
         """Find an owner for a session that has none: its first request, for what is refused is over."""
@@ -78,6 +80,8 @@ class Dispatcher(Dispatch):
 
     def _select(self, request: Request) -> None:
         """Section 6, step by step."""
+        if self.retry_after:
+            return self._refuse(request, 503, "the server is stopping", {"Retry-After": self.retry_after})
         try:
             router = self._take_router(request)
         except BadURI as bad:  # step 3
@@ -132,5 +136,5 @@ class Dispatcher(Dispatch):
         label = (router.host if router is not None else parse(request.headers["Request-URI"]).host).partition(".")[0]
         return label if self.services.get(label) is not None else None
 
-    def _refuse(self, request: Request, code: int, reason: str) -> None:
-        request.session.send(response(request, code, {"Reason": reason}))
+    def _refuse(self, request: Request, code: int, reason: str, headers: Headers | None = None) -> None:
+        request.session.send(response(request, code, {"Reason": reason, **(headers or {})}))

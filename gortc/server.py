@@ -13,11 +13,13 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
+from gortc.drain import REASON, Drain
 from gortc.jsip.timers import Clock, Timers
 from gortc.node import Node
 from gortc.oam.log import observer
 from gortc.service.registry import ServiceError, discover
 from gortc.settings import Settings
+from gortc.signals import signals
 from gortc.transport.outbound import Outbound, trust
 from gortc.transport.route import Route
 from gortc.transport.websocket import RtcFactory
@@ -68,6 +70,7 @@ class Server(Service):
         self.node.channels.outbound = self._outbound = Outbound(
             self.node.channels, self.settings, timers, self._reactor
         )
+        self.drain = Drain(self.node, timers, factory.connections, self._stop_listening)
         for text in self.settings.rtc:
             listening: Deferred[IListeningPort] = serverFromString(self._reactor, text).listen(factory)
             listening.addCallback(self.ports.append)
@@ -102,6 +105,8 @@ class Server(Service):
         _log.info("services: {services}", services=", ".join(names))
         for url in self.urls():
             _log.info("listening on {url}", url=url)
+        if self.settings.times.drain:
+            self._reactor.callWhenRunning(signals.mind, self.drain, self._reactor)
         spare_the_collector()
 
     def urls(self) -> list[str]:
@@ -120,17 +125,20 @@ class Server(Service):
     def stopService(self) -> Deferred[Any]:  # noqa: N802
         """Stop listening, end the calls, and wait until the connections have closed, a second at most."""
         super().stopService()
-        stops: list[Any] = [port.stopListening() for port in self.ports]
-        self.ports = []
+        stops = self._stop_listening()
         self.node.stop()
-        stops += self._outbound.stop(GOING_AWAY, "the server is stopping")
+        stops += self._outbound.stop(GOING_AWAY, REASON)
         for connection in list(self._factory.connections):
             if connection.channel is None:  # its handshake is not done
                 connection.dropConnection(abort=True)
             else:
-                connection.close(GOING_AWAY, "the server is stopping")
+                connection.close(GOING_AWAY, REASON)
                 stops.append(connection.is_closed)
         return DeferredList([stop for stop in stops if stop is not None])
+
+    def _stop_listening(self) -> list[Any]:
+        ports, self.ports = self.ports, []
+        return [port.stopListening() for port in ports]
 
 
 def spare_the_collector() -> None:

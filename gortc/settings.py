@@ -167,6 +167,8 @@ class Settings:
     """So many bad messages in `garbage_seconds` close a connection with 1008."""
     garbage_seconds: float = _setting(10.0, _positive)
     """See `garbage_max`."""
+    closes_per_second: int = _setting(500, _positive)
+    """So many connections a second are closed when a drained server leaves, so that not all come back at once."""
     drop_log_per_second: int = _setting(10, _positive)
     """At most so many lines a second about dropped messages; the rest are counted only."""
     times: Times = _setting(Times(), _times)

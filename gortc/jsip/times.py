@@ -44,3 +44,7 @@ class Times:
     """Between two pings of a connection."""
     dead: float = field(default=40.0, validator=gt(0))
     """A connection from which nothing arrived for so long is dropped."""
+    write: float = field(default=20.0, validator=gt(0))
+    """A connection whose peer reads nothing, while something waits for it, is dropped."""
+    drain: float = field(default=60.0, validator=ge(0))
+    """Calls that go on while the server drains, until they are hung up; 0: at once."""

@@ -33,7 +33,8 @@ class Reading:
 
 
 class Line:
-    """The line of one `protocol`, to the `channel` that it is bound to. `heard` is when it last read anything."""
+    """The line of one `protocol`, to the `channel` that it is bound to. `heard` is when it last read anything,
+    `stalled_since` since when its peer has read nothing of what waits for it."""
 
     def __init__(self, protocol: Any, channel: PeerChannel, reading: Reading) -> None:
         transport = protocol.transport
@@ -45,7 +46,7 @@ class Line:
         self._channel = channel
         self._reading = reading
         self._out: list[bytes] = []
-        self._stalled = False
+        self.stalled_since: float | None = None
         self._unsent = 0
 
     def read(self, data: bytes) -> None:
@@ -75,7 +76,7 @@ class Line:
 
     def send(self, data: bytes) -> bool:
         """Write one text frame (RFC 6455 section 5.2: a server's frames are not masked); False where it is closing."""
-        if self._protocol.state != OPEN or (self._stalled and self._overflows(len(data))):
+        if self._protocol.state != OPEN or (self.stalled_since is not None and self._overflows(len(data))):
             return False
         lines = self._reading.lines
         if lines is None:
@@ -99,7 +100,7 @@ class Line:
 
     def stall(self, stalled: bool) -> None:
         """The peer does not read, or reads again: from here on, what waits for it counts."""
-        self._stalled = stalled
+        self.stalled_since = self._reading.now() if stalled else None
         self._unsent = 0
 
     def _write(self, data: bytes) -> None:

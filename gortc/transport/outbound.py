@@ -26,6 +26,7 @@ from gortc.jsip.timers import Timers
 from gortc.transport.channels import Channels, Nowhere
 from gortc.transport.dial import PublicReactor
 from gortc.transport.hop import Hop
+from gortc.transport.life import given_up
 from gortc.transport.route import Route
 from gortc.transport.websocket import RESUME, UNSUPPORTED
 
@@ -247,7 +248,7 @@ class HopProtocol(WebSocketClientProtocol):  # type: ignore[misc]
         self._hop = link.hop
         self._outbound = link.outbound
         self._greets = False
-        self._stalled = False
+        self._stalled_since: float | None = None
         self._unsent = 0
         self._heard = 0.0
         self._watch: Any = None
@@ -299,7 +300,7 @@ class HopProtocol(WebSocketClientProtocol):  # type: ignore[misc]
 
     def send(self, data: bytes) -> bool:
         """Write one text frame; False where the connection is closing."""
-        if self.state != self.STATE_OPEN or (self._stalled and self._overflows(len(data))):
+        if self.state != self.STATE_OPEN or (self._stalled_since is not None and self._overflows(len(data))):
             return False
         self.sendMessage(data)
         return True
@@ -312,12 +313,12 @@ class HopProtocol(WebSocketClientProtocol):  # type: ignore[misc]
 
     def pauseProducing(self) -> None:  # noqa: N802
         """The other side does not read: neither do we, and what waits counts."""
-        self._stalled, self._unsent = True, 0
+        self._stalled_since, self._unsent = self._outbound.timers.clock.seconds(), 0
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:  # noqa: N802
         """It reads again."""
-        self._stalled = False
+        self._stalled_since = None
         self.transport.resumeProducing()
 
     def stopProducing(self) -> None:  # noqa: N802
@@ -333,9 +334,9 @@ class HopProtocol(WebSocketClientProtocol):  # type: ignore[misc]
     def check_life(self) -> None:
         """Ping; and drop a server from which nothing has arrived for too long."""
         times = self._outbound.settings.times
-        left = self._heard + times.dead - self._outbound.timers.clock.seconds()
+        left, what, why = given_up(times, self._outbound.timers.clock.seconds(), self._heard, self._stalled_since)
         if left <= 0:
-            self._drop("dead peer", f"nothing arrived for {times.dead} s")
+            self._drop(what, why)
             return
         self._hop.confirm()
         if self.state == self.STATE_OPEN:

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gortc.transport.channels import Channels, PeerChannel
+from gortc.transport.life import given_up
 from gortc.transport.line import Line, Reading
 from gortc.transport.names import BadName, channel_name
 
@@ -89,7 +90,7 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def onOpen(self) -> None:  # noqa: N802
         """The handshake is done: the channel has its connection."""
         self.transport.registerProducer(self, True)
-        self._watch = self.factory.timers.start(self.factory.ping, check_life, self)
+        self._watch = self.factory.timers.start(self.factory.times.ping, check_life, self)
         channels = self.factory.channels
         self.channel = channels.of(self.name)
         self._line = Line(self, self.channel, self.factory.reading)
@@ -142,7 +143,10 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     def drop_slow(self, unsent: int) -> None:
         """More than may be waits for a peer that does not read."""
-        self.factory.channels.journal.note("slow reader", self.name, f"{unsent} bytes wait")
+        self._drop("slow reader", f"{unsent} bytes wait")
+
+    def _drop(self, what: str, why: str) -> None:
+        self.factory.channels.journal.note(what, self.name, why)
         self._leave()
         self.dropConnection(abort=True)
 
@@ -158,6 +162,7 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         self.factory.connections.add(self)
         with suppress(AttributeError, OSError):  # a UNIX socket; Autobahn's own option comes too early to work
             self.transport.setTcpNoDelay(True)  # an ACK and the BYE after it must not wait for each other
+            self.transport.setTcpKeepAlive(True)
         super().connectionMade()
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802
@@ -178,17 +183,16 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def check_life(self) -> None:
         """Ping; and drop a peer from which nothing has arrived for too long. Only what arrives proves life."""
         factory = self.factory
-        left = self._line.heard + factory.dead - factory.clock.seconds()
+        line = self._line
+        left, what, why = given_up(factory.times, factory.clock.seconds(), line.heard, line.stalled_since)
         if left <= 0:
-            factory.channels.journal.note("dead peer", self.name, f"nothing arrived for {factory.dead} s")
-            self._leave()
-            self.dropConnection(abort=True)
+            self._drop(what, why)
             return
         if self.state == self.STATE_OPEN:
             if self.channel is not None:
                 self.channel.confirm()
-            self._line.ping()
-        self._watch = factory.timers.start(min(factory.ping, left), check_life, self)
+            line.ping()
+        self._watch = factory.timers.start(min(factory.times.ping, left), check_life, self)
 
 
 def check_life(connection: RtcProtocol) -> None:
@@ -209,8 +213,7 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.clock = timers.clock
         self.path = settings.path
         self.handshake_max = settings.handshake_max
-        self.ping = settings.times.ping
-        self.dead = settings.times.dead
+        self.times = settings.times
         self.connections: set[RtcProtocol] = set()
         self.reading = Reading(channels, timers.clock.seconds, settings.frame_max, settings.unsent_max)
         self._domains = settings.own_domains

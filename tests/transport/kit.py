@@ -112,6 +112,9 @@ class Transport(StringTransport):
     def unregisterProducer(self) -> None:  # noqa: N802
         """As TCP transports do, without a word where there is none."""
 
+    def setTcpKeepAlive(self, enabled: bool) -> None:  # noqa: N802
+        """As a TCP transport has it."""
+
     def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802
         """As a TCP transport has it."""
 

@@ -65,3 +65,22 @@ def test_answers_in_one_read_to_a_peer_that_stalls() -> None:
     wire.send(frame("a") * 5)
     assert len(hub.stack.got) == 3
     assert wire.transport.aborted
+
+
+@pytest.mark.proves("C-58", "X-19")
+def test_one_who_reads_nothing_is_dropped(hub: Hub) -> None:
+    """Though little waits for it; one who reads now and then is not."""
+    patient = stalled(hub)
+    wire = hub.connect("bob@x")
+    producer: Any = wire.transport.producer
+    for _ in range(3):
+        producer.pauseProducing()
+        hub.clock.advance(6)
+        producer.resumeProducing()
+        wire.send(frame("here"))
+        assert not wire.transport.aborted
+    hub.clock.advance(1.5)
+    assert not patient.aborted
+    hub.clock.advance(0.5)
+    assert patient.aborted
+    assert hub.journal.counts["slow reader"] == 1

@@ -203,10 +203,18 @@ class Process:
         """Every traceback in the log."""
         return [event["traceback"] for event in self.events if "traceback" in event]
 
-    def stop(self) -> int:
-        """SIGTERM, as an administrator's `kill` sends it; the exit status."""
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, where it has not ended."""
         if self._child.poll() is None:
-            self._child.send_signal(signal.SIGTERM)
+            self._child.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait until it has ended; the exit status."""
+        return self._child.wait(PATIENCE)
+
+    def stop(self) -> int:
+        """SIGINT, which stops it at once; the exit status."""
+        self.signal(signal.SIGINT)
         try:
             status = self._child.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -222,7 +230,7 @@ class Process:
 def ended_well(process: Process) -> None:
     """It stopped when it was told to, with nothing unexpected in its log."""
     status = process.stop()
-    assert status == -signal.SIGTERM, process.tail()  # twistd ends by the signal that it was stopped with
+    assert status in (-signal.SIGINT, -signal.SIGTERM), process.tail()  # twistd ends by the signal that stopped it
     unexpected = [text for text in process.tracebacks() if "the puppet was told to fail" not in text]
     assert not unexpected, "\n".join(unexpected)
     assert not process.other, process.other

@@ -1,4 +1,4 @@
-"""An administrator stops the server while calls are up: everybody hears of it."""
+"""The server stops at once while calls are up: everybody hears of it."""
 
 from __future__ import annotations
 
