@@ -17,6 +17,9 @@ demo: $(VENV)/run
 	$(BIN)/python -m gortc.client.demo $(ARGS)
 
 test: $(VENV)/dev $(COMPILED)/done
+	@# a network that loses packets, for root
+	@test "$$(id -u)" != 0 || { command -v ip && command -v nft; } >/dev/null \
+		|| { apt-get update && apt-get install -y iproute2 nftables; }
 	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term --ignore=tests/model $(ARGS)
 	$(BIN)/python tests/coverage_floor.py
 	$(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=ci $(AT_RANDOM)

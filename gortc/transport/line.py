@@ -99,9 +99,13 @@ class Line:
             self._write(out[0] if len(out) == 1 else b"".join(out))
 
     def stall(self, stalled: bool) -> None:
-        """The peer does not read, or reads again: from here on, what waits for it counts."""
-        self.stalled_since = self._reading.now() if stalled else None
-        self._unsent = 0
+        """The peer does not read, or reads again: from here on, what waits for it counts. Twisted says so with each
+        write."""
+        if not stalled:
+            self.stalled_since = None
+        elif self.stalled_since is None:
+            self.stalled_since = self._reading.now()
+            self._unsent = 0
 
     def _write(self, data: bytes) -> None:
         """Write at once where nothing waits: the reactor would take another turn, and two changes of what it polls."""

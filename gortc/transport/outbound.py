@@ -312,9 +312,10 @@ class HopProtocol(WebSocketClientProtocol):  # type: ignore[misc]
             self.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
 
     def pauseProducing(self) -> None:  # noqa: N802
-        """The other side does not read: neither do we, and what waits counts."""
-        self._stalled_since, self._unsent = self._outbound.timers.clock.seconds(), 0
-        self.transport.pauseProducing()
+        """The other side does not read: neither do we, and what waits counts. Twisted says so with each write."""
+        if self._stalled_since is None:
+            self._stalled_since, self._unsent = self._outbound.timers.clock.seconds(), 0
+            self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:  # noqa: N802
         """It reads again."""

@@ -351,8 +351,9 @@ def test_a_next_hop_that_does_not_read() -> None:
 def test_a_next_hop_that_reads_nothing() -> None:
     net = connected(times=Times(idle=600))
     protocol: Any = net.hop.connection
-    protocol.pauseProducing()
-    net.advance(19, step=0.5)
+    for _ in range(19):
+        protocol.pauseProducing()
+        net.advance(1, step=0.5)
     assert net.labs["a"].node.journal.counts["slow reader"] == 0
     net.advance(1.5, step=0.5)
     assert net.labs["a"].node.journal.counts["slow reader"] == 1

@@ -42,6 +42,25 @@ def test_too_much_waits() -> None:
     transport.producer = None
 
 
+@pytest.mark.proves("C-20", "C-58")
+def test_one_stall_is_told_with_each_write(hub: Hub) -> None:
+    """As Twisted's transports do: it is one stall, whose bytes and time add up."""
+    transport = stalled(hub)
+    alice = hub.channels.by_name["alice@x"]
+    for _ in range(16):
+        assert alice.send(b"x" * 65_536) == 0
+        transport.producer.pauseProducing()
+        hub.clock.advance(1)
+    assert alice.send(b"x") == 480
+    again = stalled(hub)
+    for _ in range(20):
+        assert not again.aborted
+        again.producer.pauseProducing()
+        hub.clock.advance(1)
+    assert again.aborted
+    assert hub.journal.counts["slow reader"] == 2
+
+
 @pytest.mark.proves("C-20")
 def test_each_stall_counts_anew() -> None:
     hub = Hub(unsent_max=1000)
