@@ -8,7 +8,7 @@ AT_RANDOM := tests/model tests/jsip/test_syntax_fuzz.py tests/transport/test_exa
 COMPILED := build/compiled
 
 .DELETE_ON_ERROR:
-.PHONY: run demo test fuzz check docs compiled bench bench-count bench-pauses bench-profile format clean
+.PHONY: run demo test fuzz check docs compiled soak bench bench-count bench-pauses bench-storm bench-profile format clean
 
 run: $(VENV)/run
 	exec $(BIN)/twistd -n --pidfile= gortc $(ARGS)
@@ -29,6 +29,10 @@ test: $(VENV)/dev $(COMPILED)/done
 # Until something is found, or nobody wants to wait any longer.
 fuzz: $(VENV)/dev
 	while $(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=fuzz $(AT_RANDOM) $(ARGS); do :; done
+
+# Users, calls and faults, for an hour: make soak ARGS="--minutes 20"
+soak: $(VENV)/dev
+	$(BIN)/python -m tests.soak.run $(ARGS)
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .

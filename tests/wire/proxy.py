@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from random import random
 
 LINGER_NONE = struct.pack("ii", 1, 0)
 """SO_LINGER that makes close() send a reset."""
@@ -38,25 +39,25 @@ class Proxy:
 
     # what a test may do
 
-    def cut(self) -> None:
-        """End all connections: both sides get a FIN."""
-        self._call(self._end, False)
+    def cut(self, share: float = 1.0) -> None:
+        """End all connections, or a `share` of them: both sides get a FIN."""
+        self._call(self._end, False, share)
 
-    def reset(self) -> None:
-        """End all connections: both sides get a RST."""
-        self._call(self._end, True)
+    def reset(self, share: float = 1.0) -> None:
+        """The same: both sides get a RST."""
+        self._call(self._end, True, share)
 
     def stall(self, stalled: bool = True) -> None:
         """Read nothing any more, so that who writes has to wait; or read again."""
         self._call(self._stalled.clear if stalled else self._stalled.set)
 
-    def forget(self) -> None:
-        """All connections hang for ever: neither side hears of the other again, nor of an end."""
-        self._call(self.pairs.clear)
+    def forget(self, share: float = 1.0) -> None:
+        """All connections hang for ever, or a `share` of them: neither side hears of the other again, nor of an end."""
+        self._call(self._some, share)
 
     def close(self) -> None:
         """Stop."""
-        self._call(self._end, False)
+        self._call(self._end, False, 1.0)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
@@ -95,6 +96,8 @@ class Proxy:
         pair = (writer, forth)
         self.pairs.add(pair)
         await asyncio.gather(self._pump(pair, reader, forth), self._pump(pair, back, writer))
+        for one in pair:  # both sides have given a forgotten one up
+            one.close()
 
     async def _pump(
         self,
@@ -108,7 +111,9 @@ class Proxy:
                 data = await reader.read(65536)
                 if self.delay:
                     await asyncio.sleep(self.delay)
-                if self.black_hole or pair not in self.pairs:
+                if self.black_hole:
+                    self.pairs.discard(pair)  # for good: what is missing in a stream never comes
+                if pair not in self.pairs:
                     if not data:
                         return
                     continue
@@ -120,14 +125,19 @@ class Proxy:
                     await writer.drain()
                     if self.split:
                         await asyncio.sleep(0)
-        if pair in self.pairs and not self.black_hole:
+        if pair in self.pairs:
             self.pairs.discard(pair)
             for one in pair:
                 end(one, reset=False)
 
-    def _end(self, reset: bool) -> None:
-        pairs, self.pairs = self.pairs, set()
-        for pair in pairs:
+    def _some(self, share: float) -> list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]]:
+        """Those that a fault strikes; they are forgotten."""
+        struck = [pair for pair in self.pairs if random() < share]
+        self.pairs.difference_update(struck)
+        return struck
+
+    def _end(self, reset: bool, share: float) -> None:
+        for pair in self._some(share):
             for writer in pair:
                 end(writer, reset)
 
