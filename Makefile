@@ -54,6 +54,9 @@ bench-count: $(COMPILED)/done
 bench-pauses: $(VENV)/run
 	$(BIN)/python -m bench.pauses $(ARGS)
 
+bench-storm: $(COMPILED)/done
+	$(BIN)/python -m bench.storm $(COMPILED) $(ARGS)
+
 # A flame graph of the server under load: make bench-profile ARGS="bridged --compiled build/compiled"
 bench-profile: $(VENV)/dev
 	$(BIN)/pip install -q --disable-pip-version-check py-spy

@@ -132,6 +132,7 @@ class Soak:
         self.ends: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.memory: dict[str, list[int]] = {name: [] for name in nodes}
+        self.objects: dict[str, list[int]] = {name: [] for name in nodes}
         self._number = 0
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -224,7 +225,9 @@ class Soak:
 
     async def _look(self) -> None:
         for name, node in self.nodes.items():
-            self.memory[name].append((await asyncio.to_thread(node.census))["rss_kb"])
+            census = await asyncio.to_thread(node.census)
+            self.memory[name].append(census["rss_kb"])
+            self.objects[name].append(census["objects"])
 
 
 def growth(memory: list[int]) -> float:
@@ -232,6 +235,11 @@ def growth(memory: list[int]) -> float:
     warm = memory[int(len(memory) * WARM) :]
     quarter = max(1, len(warm) // 4)
     return median(warm[-quarter:]) / median(warm[:quarter])
+
+
+def steps(values: list[int]) -> str:
+    """Ten of them, and the last."""
+    return " ".join(str(value) for value in [*values[:: max(1, len(values) // 10)], values[-1]])
 
 
 def empty(nodes: dict[str, Node], seconds: float) -> dict[str, Any]:
@@ -257,9 +265,10 @@ def report(soak: Soak, left: dict[str, Any], minutes: float) -> list[str]:
     print("  " + ", ".join(f"{name} {number}" for name, number in sorted(counts.items())))
     print(f"{sum(soak.faults.values())} faults: " + ", ".join(f"{n} {k}" for k, n in sorted(soak.faults.items())))
     for name, node in soak.nodes.items():
-        memory, census = soak.memory[name], node.census()
+        memory, objects, census = soak.memory[name], soak.objects[name], node.census()
         grown = growth(memory)
-        print(f"node {name}: RSS {memory[0]} kB at first, {memory[-1]} kB at last, growth {grown:.3f}")
+        print(f"node {name}: RSS in kB, in ten steps: {steps(memory)}; growth {grown:.3f}")
+        print(f"  Python objects: {steps(objects)}; {census['objects']} at the end")
         print("  " + ", ".join(f"{what} {number}" for what, number in sorted(census["counts"].items())))
         if grown > GROWTH_MAX and len(memory) > SHORT:
             wrong.append(f"node {name}: memory grows, {grown:.3f}")

@@ -30,6 +30,7 @@ class Proxy:
         self.refuse = False
         self.accepted = 0
         self.pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stalled = asyncio.Event()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -85,6 +86,10 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)  # else nobody holds those of connections that hang
+        task.add_done_callback(self._tasks.discard)
         if self.refuse:
             end(writer, reset=True)
             return

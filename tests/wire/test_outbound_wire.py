@@ -18,7 +18,7 @@ from gortc.tap import configure, make_application
 settings = configure(
     realm="{realm}", rtc=("tcp:{port}:interface=127.0.0.1",), log_format="json",
     routes={{{routes}}},
-    times=Times(connect=1.0, back_off_min=0.1, back_off_max=0.5, idle={idle}, ping=0.3, dead=1.5),
+    times=Times(connect=1.0, back_off_min=0.1, back_off_max=0.5, idle={idle}, ping=0.3, dead=1.5, transaction=30.0),
 )
 application = make_application(settings)
 """
