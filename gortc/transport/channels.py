@@ -102,6 +102,11 @@ class PeerChannel(Channel):
         waiting.append((data, message))
         return 0
 
+    def wait_with(self, waiting: list[tuple[bytes, Message | None]]) -> None:
+        """This is what waits from now on."""
+        self.waiting = waiting or None
+        self._waiting_bytes = sum(len(data) for data, _ in waiting)
+
     def refusal(self) -> int:
         """The code that a first request comes back with at once; 0 where it may wait."""
         return 480
@@ -129,16 +134,15 @@ class PeerChannel(Channel):
 
     def catch_up(self) -> None:
         """The peer is back: send what has waited, and let time run again for its dialogues."""
-        waiting, self.waiting = self.waiting, None
-        self._waiting_bytes = 0
+        waiting = self.waiting
+        self.wait_with([])
         if waiting:
             for at, (data, message) in enumerate(waiting):
                 if self.send(data) == 0:
                     if message is not None:
                         self._channels.above.sent(self, message)
                 else:  # gone again
-                    self.waiting = waiting[at:] + (self.waiting or [])
-                    self._waiting_bytes = sum(len(data) for data, _ in self.waiting)
+                    self.wait_with(waiting[at:] + (self.waiting or []))
                     return
         told, self._told_lost = self._told_lost, False
         if told:
@@ -155,7 +159,7 @@ class PeerChannel(Channel):
 
     def leave(self) -> None:
         """The peer has not come back: so end its dialogues, and what waits is told to whoever sent it."""
-        self.waiting = None
+        self.wait_with([])
         self._left = True
         for session in list(self.sessions.values()):
             if not session.over:

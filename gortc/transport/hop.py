@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gortc.jsip.message import Request
+from gortc.jsip.message import Message, Request
 from gortc.transport.channels import Channels, Connection, PeerChannel, is_first
 from gortc.transport.window import Window, read_own, seen
 
@@ -34,12 +34,16 @@ class Hop(PeerChannel):
     def fail(self, reason: str) -> None:
         """No connection can be had for now: whoever waits to open a dialogue is told, somebody else may be asked."""
         self.trouble = reason
-        waiting, self.waiting = self.waiting, None
-        if waiting:
-            firsts = [message for _, message in waiting if type(message) is Request and is_first(message)]
-            self.waiting = [entry for entry in waiting if entry[1] not in firsts]
-            for first in firsts:
-                first.session.layer.below.undelivered(first, 503)
+        firsts: list[Request] = []
+        rest: list[tuple[bytes, Message | None]] = []
+        for data, message in self.waiting or ():
+            if type(message) is Request and is_first(message):
+                firsts.append(message)
+            else:
+                rest.append((data, message))
+        self.wait_with(rest)
+        for first in firsts:
+            first.session.layer.below.undelivered(first, 503)
 
     def welcome(self, connection: Connection, data: bytes) -> None:
         """Take the first frame of a server that lets us resume. Raises ValueError where it is none."""

@@ -156,6 +156,34 @@ def test_another_node_of_our_name_has_replaced_us() -> None:
     assert len(net.tried) == 2
 
 
+@pytest.mark.proves("C-34", "C-52")
+def test_what_came_back_takes_no_room() -> None:
+    """A call that did not get through leaves as much room as before to the dialogues that wait."""
+    net = network(unsent_max=6000)
+    alice, bob = net.users()
+    call = alice.call("bob@b.test")
+    net.settle()
+    talk = bob.answering()
+    talk.reply(200)
+    net.settle()
+    call.expect(200)
+    call.ack()
+    net.settle()
+    talk.expect("ACK")
+    net.down = True
+    net.cables[0].cut()
+    other = alice.call("bob@b.test", "x" * 4000)
+    net.advance(1.5)
+    other.expect(503)
+    other.ack()
+    call.send("INFO", "y" * 4000)
+    net.down = False
+    net.advance(4)
+    talk.reply(200, to=talk.expect("INFO"))
+    net.settle()
+    call.expect(200)
+
+
 # a connection
 
 
