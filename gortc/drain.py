@@ -98,6 +98,7 @@ class Drain:
         now = self._timers.clock.seconds()
         self._until = now + self._node.settings.times.drain
         self._say_at = now
+        self._node.dispatch.retry_after = max(1, ceil(self.seconds))  # also where it leaves at once
         self.look()
 
     def look(self) -> None:

@@ -136,7 +136,7 @@ class Settings:
     dial: bool = _setting(False, _flag)
     """Whether hosts without a route are dialled, at wss://HOST and `path`. Never at private or loopback addresses."""
     hops_max: int = _setting(100, _positive)
-    """So many next hops may be connected at the same time; a first request to a further one gets 503."""
+    """So many hosts without a route may be dialled at the same time; a first request to a further one gets 503."""
     select_by_host: bool = _setting(False, _flag)
     """Whether the first label of the Router's or Request-URI's host selects a service of that name."""
     log_level: str = _setting("info", _one_of(*LEVELS))

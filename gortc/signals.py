@@ -22,6 +22,7 @@ class Signals:
     def __init__(self) -> None:
         self.drains: list[Drain] = []
         self._stop: Callable[[int, Any], object] | None = None
+        self._told = False
 
     def mind(self, drain: Drain, reactor: Any) -> None:
         """Let the signals mean this server, too. To be called when `reactor` runs and has set its own handlers.
@@ -37,16 +38,19 @@ class Signals:
         drain.done.addCallback(self._gone)
 
     def terminate(self) -> None:
-        """SIGTERM."""
-        begun = [drain.begin() for drain in self.drains]
-        if not any(begun):
+        """SIGTERM. Somebody else may have begun to drain before."""
+        if self._told:
             _log.warn("told to stop again: stopping at once")
             self._end()
+        self._told = True
+        for drain in self.drains:
+            drain.begin()
 
     def take_back(self) -> None:
         """SIGUSR2."""
         for drain in self.drains:
-            drain.cancel()
+            if drain.cancel():
+                self._told = False
 
     def _gone(self, _: None) -> None:
         if all(drain.state == GONE for drain in self.drains):

@@ -217,6 +217,19 @@ def test_connections_are_closed_a_handful_at_a_time(monkeypatch: pytest.MonkeyPa
     assert not station.factory.connections
 
 
+@pytest.mark.proves("C-59")
+def test_it_refuses_while_it_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where there was no call to wait for."""
+    station = Station(closes_per_second=10)
+    monkeypatch.setattr(txaio.tx.config, "loop", station.clock)
+    hub: Any = station
+    for number in range(3):
+        Wire(hub).send(handshake(f"/rtc?userid=u{number}@x"))
+    station.drain.begin()
+    assert station.drain.state == LEAVING
+    assert refused(station.lab.user("carol"), "alice") == 60
+
+
 def closing(wires: list[Wire]) -> int:
     """How many are closing or closed."""
     return sum(one.state not in (one.STATE_CONNECTING, one.STATE_OPEN) for one in (wire.protocol for wire in wires))

@@ -100,6 +100,17 @@ def test_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert process.ended == []
 
 
+def test_begun_by_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first SIGTERM is no second one."""
+    process, one = Process(monkeypatch, None), Drain()
+    process.minding(one)
+    one.begin()
+    process.send(signal.SIGTERM)
+    assert process.ended == []
+    process.send(signal.SIGTERM)
+    assert process.ended == [signal.SIGTERM]
+
+
 def test_whoever_runs_the_reactor_minds_its_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     process, one = Process(monkeypatch, signal.SIG_DFL), Drain()
     process.minding(one)

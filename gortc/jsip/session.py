@@ -180,6 +180,8 @@ class Session:
             return
         if self.transactions:
             self.answer_open(487)
+            if self.over:  # that was all there was to it: a session of one transaction
+                return
             for transaction in list(self.transactions.values()):
                 transaction.close()
                 if transaction.awaited:

@@ -95,7 +95,10 @@ class PeerChannel(Channel):
         waiting = self.waiting
         if waiting is None:
             waiting = self.waiting = []
-        if len(waiting) >= channels.waiting_max or self._waiting_bytes + len(data) > channels.unsent_max:
+        number, size = len(waiting), self._waiting_bytes + len(data)
+        if self.window is not None:  # all of it goes out at once, and is kept then
+            number, size = number + len(self.window), size + self.window.size
+        if number >= channels.waiting_max or size > channels.unsent_max:
             channels.journal.note("no room to wait", self.name, message or data)
             return 480
         self._waiting_bytes += len(data)
@@ -152,6 +155,8 @@ class PeerChannel(Channel):
 
     def tell_lost(self) -> None:
         """Tell the owners of its dialogues that the peer has lost its connection."""
+        if self._told_lost:  # it was back for a moment only
+            return
         self._told_lost = True
         for session in list(self.sessions.values()):
             if not session.over:

@@ -6,6 +6,7 @@ A name is checked after it has been resolved, so that neither a name that points
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
@@ -20,6 +21,19 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+_UNICAST = IPv6Network("2000::/3")  # what IANA has given out for everybody
+_DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637
+_ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214 section 6.1: an IPv4 address follows
+
+_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+
+
+def is_host(text: str) -> bool:
+    """Whether `text`, in lower case, is a host name (RFC 1123 section 2.1) or an IP address, IPv6 in brackets."""
+    try:
+        return bool(IPv6Address(text[1:-1])) if text.startswith("[") else _NAME.fullmatch(text) is not None
+    except ValueError:
+        return False
 
 
 def is_public(text: str) -> bool:
@@ -32,7 +46,9 @@ def is_public(text: str) -> bool:
             inner = ip_address(int(address) & 0xFFFFFFFF)  # type: ignore[assignment]
         if inner is not None:
             return is_public(str(inner))
-        if address.teredo is not None:
+        if address.teredo is not None or int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
+            return False
+        if address not in _UNICAST or address in _DOCUMENTATION:
             return False
     return address.is_global and not address.is_multicast
 

@@ -12,10 +12,11 @@ from gortc.transport.window import Window, read_own, seen
 class Hop(PeerChannel):
     """The channel to `route` (`gortc.transport.route.Route`). `outbound` keeps it connected while it is used.
 
-    `trouble` says why there is no connection to be had for now; meanwhile nobody waits to open a dialogue.
+    `dialled`: no route of the settings names it. `trouble` says why there is no connection to be had for now; meanwhile
+    nobody waits to open a dialogue.
     """
 
-    __slots__ = ("outbound", "route")
+    __slots__ = ("dialled", "outbound", "route")
 
     def __init__(self, channels: Channels, route: Any, outbound: Any) -> None:
         super().__init__(channels, route.host)
@@ -23,6 +24,7 @@ class Hop(PeerChannel):
         self.trusted = route.trusted
         self.route = route
         self.outbound = outbound
+        self.dialled = False
 
     def refusal(self) -> int:
         """A first request waits while the first connection is made, a short time."""

@@ -1,17 +1,77 @@
-"""Life: when a connection is given up. docs/jsip.md section 1, "Liveness". Only what arrives proves life."""
+"""Life: when a connection is given up, and that it then ends. docs/jsip.md section 1, "Life"."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from autobahn.websocket.protocol import WebSocketProtocol
+from twisted.python.failure import Failure
+
+from gortc.jsip.timers import TimerQueue, Timers
 from gortc.jsip.times import Times
+
+ABORT_AFTER = 1.0
+"""A connection that is closed may write what is left for so long, in seconds."""
 
 
 def given_up(times: Times, now: float, heard: float, stalled_since: float | None) -> tuple[float, str, str]:
     """In how many seconds a connection is to be dropped, not above 0 where it is now; under which name, and why.
 
-    `heard` is when the last byte arrived; `stalled_since`, where it is not None, since when nothing could be written.
+    `heard` is when the last byte arrived, for only what arrives proves life; `stalled_since`, where it is not None,
+    since when nothing could be written.
     """
     dead = heard + times.dead - now
     stuck = dead if stalled_since is None else stalled_since + times.write - now
     if stuck < dead:
         return stuck, "slow reader", f"nothing could be written for {times.write:g} s"
     return dead, "dead peer", f"nothing arrived for {times.dead:g} s"
+
+
+class Mortal(WebSocketProtocol):  # type: ignore[misc]
+    """Mixed into Autobahn's protocols: what is to end does end.
+
+    Autobahn takes a connection for gone once it has told the transport to close; but TCP waits for a peer that does not
+    read, and TLS for one that does not say goodbye.
+    """
+
+    timers: Timers
+    _abort: TimerQueue[Mortal] | None = None
+
+    def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
+        """Close; at once, or in a moment at the latest."""
+        super().dropConnection(abort)
+        if abort:
+            self.abort()
+        else:
+            self.end_soon()
+
+    def end_soon(self) -> None:
+        """Whatever the peer does, this connection is gone in a moment."""
+        if self._abort is None:
+            self._abort = self.timers.start(ABORT_AFTER, abort, self)
+
+    def abort(self) -> None:
+        """Now."""
+        transport: Any = self.transport
+        if hasattr(transport, "abortConnection"):
+            transport.abortConnection()
+        else:
+            transport.loseConnection()
+
+    def connectionLost(self, reason: Failure) -> None:  # noqa: N802
+        """It is gone. Nothing of it is left to the cyclic collector, which looks seldom."""
+        if self._abort is not None:
+            self._abort.stop(self)
+            self._abort = None
+        super().connectionLost(reason)
+        for told in (self.is_open, self.is_closed):
+            told.addBoth(_forget)
+
+
+def abort(connection: Mortal) -> None:
+    """`connection` has had its moment."""
+    connection.abort()
+
+
+def _forget(_: object) -> None:
+    """A Deferred's result, which is the connection that has the Deferred."""

@@ -24,9 +24,9 @@ from zope.interface import implementer
 from gortc.jsip.layers import Channel
 from gortc.jsip.timers import Timers
 from gortc.transport.channels import Channels, Nowhere
-from gortc.transport.dial import PublicReactor
+from gortc.transport.dial import PublicReactor, is_host
 from gortc.transport.hop import Hop
-from gortc.transport.life import given_up
+from gortc.transport.life import Mortal, given_up
 from gortc.transport.route import Route
 from gortc.transport.websocket import RESUME, UNSUPPORTED
 
@@ -53,8 +53,11 @@ class Outbound:
         self.reactor = reactor
         self.hops: dict[Route, Hop] = {}
         self._links: dict[Hop, Link] = {}
+        self._dialled = 0
         self._full = Nowhere(503)
-        self._full.trouble = "too many next hops"
+        self._full.trouble = "too many hosts are dialled"
+        self._unusable = Nowhere(503)
+        self._unusable.trouble = "no connection can be made to this host"
         times = settings.times
         self._patience = timers.queue(times.connect, lose_patience)
         self._idle = timers.queue(times.idle, close_idle)
@@ -62,24 +65,32 @@ class Outbound:
     def route(self, uri: URI) -> Channel | None:
         """The channel for a first request to a host that is not ours; None where there is no way to it."""
         route: Route | None = self.settings.routes.get(uri.host)
+        dialled = route is None
         if route is None:
-            if not self.settings.dial:
+            if not self.settings.dial or not is_host(uri.host):
                 return None
             port = f":{uri.port}" if uri.port else ""
             route = Route(f"wss://{uri.host}{port}{self.settings.path}")
         hop = self.hops.get(route)
-        if hop is None:
-            if len(self.hops) >= self.settings.hops_max:
-                return self._full
-            hop = self.hops[route] = Hop(self.channels, route, self)
-            dialled = uri.host not in self.settings.routes
-            self._links[hop] = Link(hop, self, PublicReactor(self.reactor) if dialled else self.reactor)
-            self._idle.start(hop)
+        if hop is not None:
+            return hop
+        if dialled and self._dialled >= self.settings.hops_max:
+            return self._full
+        hop = Hop(self.channels, route, self)
+        try:
+            link = Link(hop, self, PublicReactor(self.reactor) if dialled else self.reactor)
+        except (OSError, ValueError) as error:  # certificates that can't be read, a name that is none (IDNA)
+            self.channels.journal.note("next hop unusable", route.host, error)
+            return self._unusable
+        hop.dialled = dialled
+        self._dialled += dialled
+        self.hops[route], self._links[hop] = hop, link
+        self._idle.start(hop)
         return hop
 
     def sessions(self) -> Iterator[Session]:
         """Every session of every hop."""
-        for hop in (*self.hops.values(), self._full):
+        for hop in (*self.hops.values(), self._full, self._unusable):
             yield from hop.sessions.values()
 
     def hurry(self, hop: Hop) -> None:
@@ -105,12 +116,13 @@ class Outbound:
     def drop(self, hop: Hop, code: int, reason: str) -> Deferred[Any]:
         """Close it and forget it. The Deferred fires when its connection is gone."""
         del self.hops[hop.route]
+        self._dialled -= hop.dialled
         self._patience.stop(hop)
         self._idle.stop(hop)
-        self.channels.stay(hop)
         hop.window = None
         if hop.connection is not None:
             hop.connection.close(code, reason)
+        self.channels.stay(hop)
         return self._links.pop(hop).stop()
 
     def stop(self, code: int, reason: str) -> list[Deferred[Any]]:
@@ -137,7 +149,7 @@ class Link:
         self.channels = outbound.channels
         self._failures = 0
         self._why = ""
-        self._opened = False
+        self._opened: float | None = None
         self._pause = 0.0
         factory = HopFactory(self, outbound.reactor)
         endpoint = HopEndpoint(self, reach(hop.route, reactor, outbound.settings.times.connect))
@@ -149,9 +161,8 @@ class Link:
         return self._service.stopService()
 
     def opened(self) -> None:
-        """The handshake is done."""
-        self._opened = True
-        self._failures = 0
+        """The handshake is done, the first frame included."""
+        self._opened = self.outbound.reactor.seconds()
 
     def failed(self, why: str, pause: float = 0.0) -> None:
         """There is no connection, or no longer, because of `why`; the next attempt waits for `pause` s at least."""
@@ -166,13 +177,15 @@ class Link:
     def _delay(self, _: int) -> float:
         """Full jitter: as long as somebody may have chosen at random, so that all do not come back at once.
 
-        What is counted are the attempts since a handshake was done; ClientService knows of connections only.
+        What is counted are the attempts since a connection has lasted; ClientService knows of TCP only.
         """
         times = self.outbound.settings.times
-        self._failures += 1
-        opened, self._opened = self._opened, False
-        if not opened:
+        opened, self._opened = self._opened, None
+        if opened is None:
             self.fail(self._why)
+        elif self.outbound.reactor.seconds() - opened >= times.connect:
+            self._failures = 0
+        self._failures += 1
         most = min(times.back_off_max, times.back_off_min * 2 ** min(self._failures, 30))
         return max(self._pause, uniform(times.back_off_min, most))
 
@@ -239,7 +252,7 @@ SLACK = 2048
 """What a node passes on may be so much longer than what it took (docs/jsip.md, C-15)."""
 
 
-class HopProtocol(WebSocketClientProtocol):  # type: ignore[misc]
+class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
     """One connection to a next hop."""
 
     def __init__(self, link: Link) -> None:
@@ -247,11 +260,13 @@ class HopProtocol(WebSocketClientProtocol):  # type: ignore[misc]
         self._link = link
         self._hop = link.hop
         self._outbound = link.outbound
+        self.timers = link.outbound.timers
         self._greets = False
         self._stalled_since: float | None = None
         self._unsent = 0
         self._heard = 0.0
         self._watch: Any = None
+        self._greeting: Any = None
 
     # up
 
@@ -271,8 +286,10 @@ class HopProtocol(WebSocketClientProtocol):  # type: ignore[misc]
         self.transport.registerProducer(self, True)
         self._heard = self._outbound.timers.clock.seconds()
         self._watch = self._outbound.timers.start(self._outbound.settings.times.ping, check_life, self)
-        self._link.opened()
-        if not self._greets:
+        if self._greets:
+            self._greeting = self.timers.start(self._outbound.settings.times.connect, late_greeting, self)
+        else:
+            self._link.opened()
             self._hop.window = None
             self._hop.arrive(self, [])
 
@@ -291,10 +308,23 @@ class HopProtocol(WebSocketClientProtocol):  # type: ignore[misc]
             self._greets = False
             try:
                 self._hop.welcome(self, payload)
+                self._link.opened()
             except ValueError as bad:
                 self._hop.window = None
                 self._link.channels.journal.note("bad message", self._hop.name, bad)
                 self.close(PROTOCOL_ERROR, "no first frame")
+
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> None:  # noqa: N802, N803
+        """The other side leaves: it is to close the connection, and soon (RFC 6455 section 7.1.1)."""
+        super().onCloseFrame(code, reasonRaw)
+        self._leave()
+        self.end_soon()
+
+    def late_greeting(self) -> None:
+        """It was to say first whether we resume."""
+        if self._greets and self.state == self.STATE_OPEN:
+            self._link.failed("no first frame")
+            self._drop("bad message", "no first frame")
 
     # down
 
@@ -361,15 +391,21 @@ class HopProtocol(WebSocketClientProtocol):  # type: ignore[misc]
         self._link.failed(why, pause)
 
     def _leave(self) -> None:
-        if self._watch is not None:
-            self._watch.stop(self)
-            self._watch = None
+        for watch in (self._watch, self._greeting):
+            if watch is not None:
+                watch.stop(self)
+        self._watch = self._greeting = None
         self._link.channels.lost(self._hop, self)
 
 
 def check_life(connection: HopProtocol) -> None:
     """It is time to look after `connection`."""
     connection.check_life()
+
+
+def late_greeting(connection: HopProtocol) -> None:
+    """The first frame of `connection` should have come."""
+    connection.late_greeting()
 
 
 def reach(route: Route, reactor: Any, timeout: float) -> IStreamClientEndpoint:

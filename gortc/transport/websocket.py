@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gortc.transport.channels import Channels, PeerChannel
-from gortc.transport.life import given_up
+from gortc.transport.life import Mortal, given_up
 from gortc.transport.line import Line, Reading
 from gortc.transport.names import BadName, channel_name
 
@@ -35,7 +35,7 @@ _log = Logger(namespace="gortc.websocket")
 _PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
 
 
-class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
+class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     """One connection of one peer."""
 
     factory: RtcFactory
@@ -160,6 +160,7 @@ class RtcProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def connectionMade(self) -> None:  # noqa: N802
         """A connection; who it is, its handshake says."""
         self.factory.connections.add(self)
+        self.timers = self.factory.timers
         with suppress(AttributeError, OSError):  # a UNIX socket; Autobahn's own option comes too early to work
             self.transport.setTcpNoDelay(True)  # an ACK and the BYE after it must not wait for each other
             self.transport.setTcpKeepAlive(True)

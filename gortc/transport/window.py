@@ -39,6 +39,11 @@ class Window:
         """How many messages are not confirmed yet."""
         return len(self._kept)
 
+    @property
+    def size(self) -> int:
+        """How many bytes are not confirmed yet."""
+        return self._bytes
+
     def keep(self, data: bytes) -> None:
         """A message has been sent."""
         self.sent += 1

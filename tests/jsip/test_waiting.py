@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gortc.jsip.times import Times
 from tests.jsip.kit import Stage, reconnect
 
 RECEIVED = ("alice INVITE", "service 200", "alice ACK")
@@ -146,4 +147,18 @@ def test_who_can_not_be_reached_is_not_away() -> None:
     with Stage() as stage:
         stage.dial("bob@elsewhere.example")
         assert not stage.session.channel.away
+        stage.forget()
+
+
+@pytest.mark.proves("C-38", "S-33")
+def test_a_grace_that_is_shorter_than_an_answer_takes() -> None:
+    """Its dialogues end once, those of one transaction as well, and nothing is left of them."""
+    with Stage(times=Times(grace=2.0)) as stage:
+        stage.play("alice MESSAGE", "alice INVITE")
+        stage.person("alice").leave()
+        stage.forget()
+        stage.advance(2.0)
+        assert stage.node.sessions.count == 0
+        assert not stage.node.channels.by_name
+        stage.counted("peer gone", "undeliverable")
         stage.forget()

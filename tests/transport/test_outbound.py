@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -257,16 +258,6 @@ def test_credentials() -> None:
     assert "abc" not in repr(net.hop.route)
 
 
-@pytest.mark.proves("C-57")
-def test_too_many_next_hops() -> None:
-    net = Network("a", "b", "c", hops_max=1)
-    alice = net.labs["a"].user("alice")
-    alice.call("bob@b.test")
-    call = alice.call("carol@c.test")
-    net.reactor.advance(0)
-    assert call.expect(503)["Reason"] == "too many next hops"
-
-
 # what the other side does
 
 
@@ -388,6 +379,72 @@ def test_a_next_hop_that_reads_nothing() -> None:
     protocol.stopProducing()
 
 
+class Deaf:
+    """In place of a server that has closed, and hears nothing."""
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """Nothing."""
+
+    def connectionLost(self, reason: object) -> None:  # noqa: N802
+        """Nothing."""
+
+
+@pytest.mark.proves("C-51", "C-52")
+def test_a_next_hop_that_leaves_but_keeps_the_connection() -> None:
+    """It is gone in a moment; what is asked for meanwhile goes over the next connection."""
+    net = connected()
+    alice = net.labs["a"].user("anna")
+    net.cables[0].far.write(frame((1012).to_bytes(2, "big"), opcode=8, mask=b""))
+    net.cables[0].far.protocol = Deaf()
+    net.settle()
+    assert net.hop.connection is None
+    call = alice.open("MESSAGE", "nobody@b.test")
+    net.advance(2.5)
+    call.expect(480)
+    assert len(net.cables) == 2
+
+
+@pytest.mark.plain
+@pytest.mark.proves("C-42", "C-51", "C-52")
+def test_a_next_hop_that_says_no_first_frame() -> None:
+    """Who waits gets 503 in time, and it is tried again."""
+    net = network(times=Times(idle=600))
+    alice = net.labs["a"].user("alice")
+    channels = net.labs["b"].node.channels
+    resume = channels.resume
+    channels.resume = lambda *_: None  # type: ignore[assignment, method-assign]
+    call = alice.open("MESSAGE", "nobody@b.test")
+    net.advance(3.2)
+    call.expect(503)
+    channels.resume = resume  # type: ignore[method-assign]
+    net.advance(2)
+    call = alice.open("MESSAGE", "nobody@b.test")
+    net.settle()
+    call.expect(480)
+    assert len(net.cables) == 2
+
+
+@pytest.mark.proves("C-54")
+def test_connections_that_do_not_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count as failures: who lets us in and closes at once is left alone for longer and longer."""
+    asked: list[float] = []
+
+    def most(least: float, bound: float) -> float:
+        asked.append(bound)
+        return bound
+
+    monkeypatch.setattr(outbound, "uniform", most)
+    net = connected(times=Times(idle=600))
+    for _ in range(4):
+        net.cables[-1].cut()
+        while net.hop.connection is None:
+            net.advance(0.5)
+    net.advance(5)
+    net.cables[-1].cut()
+    net.advance(1)
+    assert asked == [1, 2, 4, 8, 1]
+
+
 # hosts without a route
 
 
@@ -406,10 +463,10 @@ class Names:
         receiver.resolutionComplete()
 
 
-def dialler(reactor: MemoryReactorClock, dial: bool = True) -> Lab:
+def dialler(reactor: MemoryReactorClock, dial: bool = True, **settings: Any) -> Lab:
     """A node that dials."""
     reactor.installNameResolver(Names())
-    lab = Lab(default, clock=reactor, realm="a.test", dial=dial)
+    lab = Lab(default, clock=reactor, realm="a.test", dial=dial, **settings)
     channels = lab.node.channels
     channels.outbound = Outbound(channels, lab.settings, Timers(reactor, lambda: None), reactor)
     use(reactor)
@@ -452,6 +509,60 @@ def test_outwards() -> None:
     assert [hop.trusted for hop in hops] == [False, False]
 
 
+@pytest.mark.proves("C-32", "C-55")
+@pytest.mark.parametrize(
+    "host",
+    [
+        "foo_bar.com", "-foo.com", "foo..com", ".com", "foo#bar.com", "foo/bar", "foo?bar", "a" * 64 + ".com", "%",
+        "a=b.com", "snow\u2603man.com", "com.",
+    ],
+)  # fmt: skip
+def test_what_is_no_host_is_not_dialled(host: str) -> None:
+    """A path, or anything else, is not for the caller to choose."""
+    reactor = MemoryReactorClock()
+    lab = dialler(reactor)
+    lab.user("alice").call(f"bob@{host}").expect(404)
+    assert not reactor.tcpClients
+    assert not lab.node.channels.outbound.hops  # type: ignore[union-attr]
+
+
+def test_a_name_that_is_none(tmp_path: Path) -> None:
+    """TLS does not take it; nor are there certificates to be read. Nothing is left of the attempt."""
+    reactor = MemoryReactorClock()
+    lab = dialler(reactor)
+    call = lab.user("alice").call("bob@xn--a.com")
+    lab.advance(0.1)
+    assert call.expect(503)["Reason"] == "no connection can be made to this host"
+    route = Route("wss://b.example/rtc", ca=str(tmp_path / "nothing.pem"))
+    lab = Lab(default, clock=reactor, routes={"b.example": route})
+    channels = lab.node.channels
+    channels.outbound = out = Outbound(channels, lab.settings, Timers(reactor, lambda: None), reactor)
+    call = lab.user("alice").call("bob@b.example")
+    lab.advance(0.1)
+    call.expect(503)
+    assert not out.hops
+    assert lab.node.journal.counts["next hop unusable"] == 1
+
+
+@pytest.mark.proves("C-57")
+def test_too_many_hosts_are_dialled() -> None:
+    """One more is refused; the routes of the settings have their place all the same."""
+    reactor = MemoryReactorClock()
+    lab = dialler(reactor, hops_max=1, routes={"b.example": Route("ws://10.0.0.1/rtc")})
+    alice = lab.user("alice")
+    alice.call("bob@public.example")
+    call = alice.call("bob@another.example")
+    routed = alice.call("bob@b.example")
+    lab.advance(0)
+    assert call.expect(503)["Reason"] == "too many hosts are dialled"
+    routed.expect_nothing()
+    out: Any = lab.node.channels.outbound
+    assert len(out.hops) == 2
+    out.stop(1001, "")
+    alice.call("bob@public.example:8443")
+    assert len(out.hops) == 1
+
+
 @pytest.mark.parametrize(
     ("address", "public"),
     [
@@ -459,6 +570,9 @@ def test_outwards() -> None:
         ("169.254.1.1", False), ("0.0.0.0", False), ("255.255.255.255", False), ("2606:4700::1111", True),
         ("::1", False), ("fe80::1%eth0", False), ("fc00::1", False), ("::ffff:10.0.0.1", False),
         ("::ffff:93.184.216.34", True), ("2002:7f00:1::", False), ("2002:5db8:d822::", True), ("ff02::1", False),
+        ("fec0::1", False), ("64:ff9b:1::7f00:1", False), ("::127.0.0.1", False), ("::ffff:0:7f00:1", False),
+        ("2606:4700::5efe:7f00:1", False), ("2606:4700::200:5efe:7f00:1", False), ("3fff::1", False),
+        ("5f00::1", False),
         ("64:ff9b::7f00:1", False), ("64:ff9b::5db8:d822", True), ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False),
     ],
 )  # fmt: skip

@@ -208,6 +208,28 @@ def test_what_is_kept_is_bounded_by_bytes_too() -> None:
     assert not window.reaches(50)
 
 
+@pytest.mark.proves("C-34", "C-47")
+@pytest.mark.parametrize("limit", [{"waiting_max": 10}, {"unsent_max": 80}])
+def test_what_waits_and_what_is_kept_share_the_room(limit: dict[str, int]) -> None:
+    """For when the peer is back all of it is kept: nothing that was taken falls out of the window."""
+    hub = Hub(**limit)
+    wire, (_, first) = come(hub)
+    send(hub, *MESSAGES[:6])
+    wire.lose()
+    send(hub, *MESSAGES[6:9])
+    channel = hub.channels.by_name["alice@x"]
+    taken = [channel.hold(message, None) for message in MESSAGES[9:30]]
+    assert taken[-1] == 480
+    number = 9 + taken.count(0)
+    wire, (name, _) = come(hub, first["token"])
+    assert name == "resumed"
+    assert texts(wire) == MESSAGES[:number]
+    wire.lose()
+    wire, (name, _) = come(hub, first["token"])
+    assert name == "resumed"
+    assert texts(wire) == MESSAGES[:number]
+
+
 @pytest.mark.proves("C-48")
 def test_its_channel_lives_on_for_the_grace(hub: Hub) -> None:
     wire, (_, value) = come(hub)
