@@ -20,7 +20,8 @@ from gortc.oam.log import observer
 from gortc.service.registry import ServiceError, discover
 from gortc.settings import Settings
 from gortc.signals import signals
-from gortc.transport.outbound import Outbound, trust
+from gortc.transport.onward import trust
+from gortc.transport.outbound import Outbound
 from gortc.transport.route import Route
 from gortc.transport.websocket import RtcFactory
 

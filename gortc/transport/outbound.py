@@ -1,4 +1,4 @@
-"""Outbound: the table of next hops, and the connections to them. docs/jsip.md section 1, "Other domains".
+"""Outbound: the table of next hops, and what keeps them connected. docs/jsip.md section 1, "Other domains".
 
 A hop is made for the first request that goes there, and kept connected (Twisted's ClientService) until nobody has used
 it for a while.
@@ -7,39 +7,26 @@ it for a while.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from random import uniform
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
 
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost, DNSLookupError
-from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from gortc.jsip.layers import Channel
 from gortc.jsip.timers import Timers
 from gortc.transport.channels import Channels, Nowhere
 from gortc.transport.dial import PublicReactor, is_host
 from gortc.transport.hop import Hop
-from gortc.transport.life import Mortal, given_up
+from gortc.transport.onward import HopEndpoint, HopFactory, reach
 from gortc.transport.route import Route
-from gortc.transport.websocket import RESUME, UNSUPPORTED
 
 if TYPE_CHECKING:
-    from autobahn.websocket.types import ConnectionResponse
-
     from gortc.jsip.session import Session
     from gortc.jsip.uri import URI
     from gortc.settings import Settings
 
 DONE = 1000
-PROTOCOL_ERROR = 1002
-REPLACED = 4001
 
 
 class Outbound:
@@ -188,252 +175,3 @@ class Link:
         self._failures += 1
         most = min(times.back_off_max, times.back_off_min * 2 ** min(self._failures, 30))
         return max(self._pause, uniform(times.back_off_min, most))
-
-
-@implementer(IStreamClientEndpoint)
-class HopEndpoint:
-    """Another endpoint, which tells its link why an attempt has failed."""
-
-    def __init__(self, link: Link, endpoint: IStreamClientEndpoint) -> None:
-        self._link = link
-        self._endpoint = endpoint
-
-    def __repr__(self) -> str:
-        url: str = self._link.hop.route.url
-        return url
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:  # noqa: N803
-        """As the interface has it."""
-        connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
-        return connecting.addErrback(self._failed)
-
-    def _failed(self, failure: Failure) -> Failure:
-        error = failure.value
-        if isinstance(error, DNSLookupError):
-            why = "no such host, or none that may be dialled"
-        elif isinstance(error, ConnectError):
-            why = str(error).rstrip(".")
-        else:
-            why = f"{type(error).__name__}: {error}"
-        self._link.failed(why)
-        return failure
-
-
-class HopFactory(WebSocketClientFactory):  # type: ignore[misc]
-    """Makes the connections of one link."""
-
-    noisy = False
-
-    def __init__(self, link: Link, reactor: Any) -> None:
-        super().__init__(link.hop.route.url, reactor=reactor)
-        self.link = link
-        settings = link.outbound.settings
-        self.setProtocolOptions(
-            maxFramePayloadSize=settings.frame_max + SLACK,
-            maxMessagePayloadSize=settings.frame_max + SLACK,
-            openHandshakeTimeout=settings.times.connect,
-        )
-
-    def buildProtocol(self, addr: object) -> HopProtocol:  # noqa: N802
-        """One more connection; its URL says what we have of the last one."""
-        hop = self.link.hop
-        route: Route = hop.route
-        query = f"userid={quote(route.userid or self.link.outbound.settings.realm)}"
-        if hop.window is not None:
-            query += f"&resume={quote(hop.window.token)}&seen={hop.window.received}"
-        headers = {"Authorization": route.authorization} if route.authorization else None
-        self.setSessionParameters(f"{route.url}?{query}", protocols=[RESUME], useragent="gortc", headers=headers)
-        protocol = HopProtocol(self.link)
-        protocol.factory = self
-        return protocol
-
-
-SLACK = 2048
-"""What a node passes on may be so much longer than what it took (docs/jsip.md, C-15)."""
-
-
-class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
-    """One connection to a next hop."""
-
-    def __init__(self, link: Link) -> None:
-        super().__init__()
-        self._link = link
-        self._hop = link.hop
-        self._outbound = link.outbound
-        self.timers = link.outbound.timers
-        self._greets = False
-        self._stalled_since: float | None = None
-        self._unsent = 0
-        self._heard = 0.0
-        self._watch: Any = None
-        self._greeting: Any = None
-
-    # up
-
-    def connectionMade(self) -> None:  # noqa: N802
-        """The handshake begins."""
-        with suppress(AttributeError, OSError):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
-        super().connectionMade()
-
-    def onConnect(self, response: ConnectionResponse) -> None:  # noqa: N802
-        """The server lets us in, and may let us resume."""
-        self._greets = response.protocol == RESUME
-
-    def onOpen(self) -> None:  # noqa: N802
-        """The handshake is done."""
-        self.transport.registerProducer(self, True)
-        self._heard = self._outbound.timers.clock.seconds()
-        self._watch = self._outbound.timers.start(self._outbound.settings.times.ping, check_life, self)
-        if self._greets:
-            self._greeting = self.timers.start(self._outbound.settings.times.connect, late_greeting, self)
-        else:
-            self._link.opened()
-            self._hop.window = None
-            self._hop.arrive(self, [])
-
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Whatever arrives proves life."""
-        self._heard = self._outbound.timers.clock.seconds()
-        super().dataReceived(data)
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
-        """A message; or the first frame, which says what is."""
-        if isBinary:
-            self.close(UNSUPPORTED, "text frames only")
-        elif not self._greets:
-            self._link.channels.receive(self._hop, self, payload)
-        else:
-            self._greets = False
-            try:
-                self._hop.welcome(self, payload)
-                self._link.opened()
-            except ValueError as bad:
-                self._hop.window = None
-                self._link.channels.journal.note("bad message", self._hop.name, bad)
-                self.close(PROTOCOL_ERROR, "no first frame")
-
-    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> None:  # noqa: N802, N803
-        """The other side leaves: it is to close the connection, and soon (RFC 6455 section 7.1.1)."""
-        super().onCloseFrame(code, reasonRaw)
-        self._leave()
-        self.end_soon()
-
-    def late_greeting(self) -> None:
-        """It was to say first whether we resume."""
-        if self._greets and self.state == self.STATE_OPEN:
-            self._link.failed("no first frame")
-            self._drop("bad message", "no first frame")
-
-    # down
-
-    def send(self, data: bytes) -> bool:
-        """Write one text frame; False where the connection is closing."""
-        if self.state != self.STATE_OPEN or (self._stalled_since is not None and self._overflows(len(data))):
-            return False
-        self.sendMessage(data)
-        return True
-
-    def close(self, code: int, reason: str) -> None:
-        """Start the closing handshake."""
-        self._leave()
-        if self.state == self.STATE_OPEN:
-            self.sendCloseFrame(code=code, reasonUtf8=reason.encode(), isReply=False)
-
-    def pauseProducing(self) -> None:  # noqa: N802
-        """The other side does not read: neither do we, and what waits counts. Twisted says so with each write."""
-        if self._stalled_since is None:
-            self._stalled_since, self._unsent = self._outbound.timers.clock.seconds(), 0
-            self.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:  # noqa: N802
-        """It reads again."""
-        self._stalled_since = None
-        self.transport.resumeProducing()
-
-    def stopProducing(self) -> None:  # noqa: N802
-        """The connection has gone; `connectionLost` says so, too."""
-
-    def _overflows(self, size: int) -> bool:
-        self._unsent += size
-        if self._unsent <= self._outbound.settings.unsent_max:
-            return False
-        self._drop("slow reader", f"{self._unsent} bytes wait")
-        return True
-
-    def check_life(self) -> None:
-        """Ping; and drop a server from which nothing has arrived for too long."""
-        times = self._outbound.settings.times
-        left, what, why = given_up(times, self._outbound.timers.clock.seconds(), self._heard, self._stalled_since)
-        if left <= 0:
-            self._drop(what, why)
-            return
-        self._hop.confirm()
-        if self.state == self.STATE_OPEN:
-            self.sendPing()
-        self._watch = self._outbound.timers.start(min(times.ping, left), check_life, self)
-
-    def _drop(self, what: str, why: str) -> None:
-        self._link.channels.journal.note(what, self._hop.name, why)
-        self._leave()
-        self.dropConnection(abort=True)
-
-    def connectionLost(self, reason: Failure) -> None:  # noqa: N802
-        """The connection has gone."""
-        self._leave()
-        super().connectionLost(reason)
-        replaced = self.remoteCloseCode == REPLACED  # by another node of our name: let it be, for a while
-        pause = self._outbound.settings.times.back_off_max if replaced else 0.0
-        why = self.remoteCloseReason or self.wasNotCleanReason or "closed"
-        if not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted):
-            why = f"TLS: {reason.value!r}"
-        self._link.failed(why, pause)
-
-    def _leave(self) -> None:
-        for watch in (self._watch, self._greeting):
-            if watch is not None:
-                watch.stop(self)
-        self._watch = self._greeting = None
-        self._link.channels.lost(self._hop, self)
-
-
-def check_life(connection: HopProtocol) -> None:
-    """It is time to look after `connection`."""
-    connection.check_life()
-
-
-def late_greeting(connection: HopProtocol) -> None:
-    """The first frame of `connection` should have come."""
-    connection.late_greeting()
-
-
-def reach(route: Route, reactor: Any, timeout: float) -> IStreamClientEndpoint:
-    """The endpoint of a route; its certificate is checked where it is TLS. Raises what `trust` raises."""
-    parts = urlsplit(route.url)
-    endpoint: Any = HostnameEndpoint(reactor, route.host, parts.port or (443 if route.secure else 80), timeout=timeout)
-    if route.secure:
-        endpoint = wrapClientTLS(trust(route), endpoint)
-    return endpoint  # type: ignore[no-any-return]
-
-
-def trust(route: Route) -> Any:
-    """What checks the certificate of a route. Raises ImportError without pyOpenSSL, and OSError or ValueError where
-    there are no certificates to be read from its `ca`."""
-    from OpenSSL.crypto import Error
-    from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
-
-    if route.ca is None:
-        return optionsForClientTLS(route.host)
-    with open(route.ca, "rb") as file:
-        blocks = [block + END for block in file.read().split(END)[:-1]]
-    try:
-        certificates = [Certificate.loadPEM(block) for block in blocks]
-    except Error:
-        certificates = []
-    if not certificates:
-        raise ValueError(f"{route.ca} has no certificates that can be read")
-    return optionsForClientTLS(route.host, trustRootFromCertificates(certificates))
-
-
-END = b"-----END CERTIFICATE-----"

@@ -381,6 +381,24 @@ class Talk:
         return self.peer.expect(kind, DialogueID=self.id, **headers)
 
 
+def call(caller: Peer, callee: Peer) -> tuple[Talk, Talk]:
+    """A call that is answered."""
+    up = caller.open("INVITE", callee.name, Body="offer")
+    down = callee.answering(Body="offer")
+    down.reply(200, Body="answer")
+    up.expect(200, Body="answer")
+    up.ack()
+    down.expect("ACK")
+    return up, down
+
+
+def hang_up(up: Talk, down: Talk) -> None:
+    """The caller hangs up."""
+    bye = up.send("BYE")
+    down.reply(200, down.expect("BYE"))
+    up.expect(200, CSeq=bye["CSeq"])
+
+
 def request(method: str, caller: str, callee: str, **headers: Any) -> Json:
     """A request; `headers` may override what is made up, and use `_` for `-`."""
     made = {

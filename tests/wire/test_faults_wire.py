@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.kit import PATIENCE, Json, Node, Peer, Process, Talk, ended_well
+from tests.wire.kit import PATIENCE, Json, Node, Peer, Process, Talk, call, ended_well, hang_up
 from tests.wire.lossy import lossy_network
 from tests.wire.proxy import Proxy, proxied
 from tests.wire.resuming import ResumingPeer
@@ -52,17 +52,6 @@ def proxy(node: Node) -> Iterator[Proxy]:
         yield made
 
 
-def call(caller: Peer, callee: Peer) -> tuple[Talk, Talk]:
-    """A call that is answered."""
-    up = caller.open("INVITE", callee.name, Body="offer")
-    down = callee.answering(Body="offer")
-    down.reply(200, Body="answer")
-    up.expect(200, Body="answer")
-    up.ack()
-    down.expect("ACK")
-    return up, down
-
-
 def say(up: Talk, down: Talk, word: int) -> None:
     """Each says `word` to the other, and hears it once, and nothing else."""
     asked = up.send("INFO", Body=word)
@@ -71,13 +60,6 @@ def say(up: Talk, down: Talk, word: int) -> None:
     up.reply(200, up.expect("INFO", Body=-word))
     down.expect(200, CSeq=back["CSeq"])
     up.expect(200, CSeq=asked["CSeq"])
-
-
-def hang_up(up: Talk, down: Talk) -> None:
-    """The caller hangs up."""
-    bye = up.send("BYE")
-    down.reply(200, down.expect("BYE"))
-    up.expect(200, CSeq=bye["CSeq"])
 
 
 FAULTS: dict[str, Callable[[Proxy], None]] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.kit import PATIENCE, Node, Peer, Process, Talk, ended_well
+from tests.wire.kit import PATIENCE, Node, Peer, Process, call, ended_well, hang_up
 from tests.wire.proxy import Proxy, free_port, proxied
 
 CONFIG = """
@@ -63,24 +63,6 @@ def stack() -> Iterator[ExitStack]:
 def pair(tmp_path: Path, stack: ExitStack) -> Network:
     """Two nodes that know each other."""
     return Network(tmp_path, stack, {"a": {"b.test": "b"}, "b": {"a.test": "a"}})
-
-
-def call(caller: Peer, callee: Peer) -> tuple[Talk, Talk]:
-    """A call that is answered."""
-    up = caller.open("INVITE", callee.name, Body="offer")
-    down = callee.answering(Body="offer")
-    down.reply(200, Body="answer")
-    up.expect(200, Body="answer")
-    up.ack()
-    down.expect("ACK")
-    return up, down
-
-
-def hang_up(up: Talk, down: Talk) -> None:
-    """The caller hangs up."""
-    bye = up.send("BYE")
-    up.expect(200, CSeq=bye["CSeq"])
-    down.reply(200, down.expect("BYE"))
 
 
 @pytest.mark.proves("C-49", "C-50", "C-51", "M-32")
