@@ -278,6 +278,16 @@ def test_services_names_what_a_service_may_use(documented: type) -> None:
     assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
 
 
+def test_operations_names_what_is_counted() -> None:
+    """Every reason that is written out in the code."""
+    code = "".join(path.read_text() for path in (ROOT / "gortc").rglob("*.py"))
+    reasons = set(re.findall(r"""(?:\.note\(|counts\[)"([^"{]+)""", code))
+    reasons |= {"dead peer", "slow reader"}  # by way of a variable
+    assert {"peer gone", "resumed"} < reasons
+    text = (ROOT / "docs" / "operations.md").read_text()
+    assert [reason for reason in sorted(reasons) if f"`{reason}`" not in text] == []
+
+
 def test_services_names_the_whole_vocabulary() -> None:
     text = (ROOT / "docs" / "services.md").read_text()
     assert [name for name in gortc.__all__ if not re.search(rf"`[^`]*\b{name}\b", text)] == []
