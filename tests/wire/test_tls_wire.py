@@ -1,8 +1,12 @@
-"""A next hop by TLS: its certificate is checked."""
+"""By TLS: peers, and next hops, whose certificates are checked."""
 
 from __future__ import annotations
 
+import json
+import socket
+import ssl
 import subprocess
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,8 +17,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from websockets.sync.client import connect
 
-from tests.wire.kit import Node, Peer, Process, ended_well, twistd
+from tests.wire.kit import PATIENCE, Node, Peer, Process, ended_well, request, twistd
 from tests.wire.proxy import free_port
 
 CONFIG = """
@@ -78,6 +83,52 @@ def test_its_certificate_counts(tmp_path: Path) -> None:
             up = alice.open("MESSAGE", f"bob@{host}")
             reason = up.expect(503)["Reason"]
             assert "TLS: " in reason, reason
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A node that peers reach by TLS: its host and port, and its certificate."""
+    certificate = make_certificate(tmp_path, "localhost")
+    port = free_port()
+    rtc = f'"ssl:{port}:interface=127.0.0.1:certKey={certificate}:privateKey={certificate.with_suffix(".key")}",'
+    config = tmp_path / "secure.tac"
+    config.write_text(CONFIG.format(realm="gortc.local", rtc=rtc, routes=""))
+    process = Process(tmp_path, "gortc", "--config", str(config))
+    try:
+        process.wait_for(lambda events: any(f"wss://127.0.0.1:{port}" in event["event"] for event in events) or None)
+        yield f"localhost:{port}", certificate
+    finally:
+        ended_well(process)
+
+
+def test_a_peer_by_tls(secure: tuple[str, Path]) -> None:
+    """It calls as any other does."""
+    host, certificate = secure
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    with connect(f"wss://{host}/rtc?userid=alice@gortc.local", ssl=trusting, proxy=None) as alice:
+        asked = request(
+            "MESSAGE", "alice@gortc.local", "echo@gortc.local", Router="gortc.local;type=echo", Body="x" * 50_000
+        )
+        for _ in range(20):
+            alice.send(json.dumps(asked))
+            said = json.loads(alice.recv(PATIENCE))
+            assert (said["Code"], said["Body"]) == (200, asked["Body"])
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")
+def test_old_versions_of_tls(secure: tuple[str, Path], version: ssl.TLSVersion) -> None:
+    """RFC 8996: they must not be used."""
+    host, port = secure[0].split(":")
+    old = ssl.create_default_context(cafile=str(secure[1]))
+    old.minimum_version = ssl.TLSVersion.TLSv1
+    old.maximum_version = version
+    old.set_ciphers("ALL:@SECLEVEL=0")  # else we ourselves would not offer it
+    with (
+        socket.create_connection(("127.0.0.1", int(port)), PATIENCE) as raw,
+        pytest.raises(ssl.SSLError, match=r"(?i)version"),
+    ):
+        old.wrap_socket(raw, server_hostname=host)
 
 
 @pytest.mark.parametrize(("text", "why"), [(None, "No such file"), ("nonsense", "has no certificates")])
