@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import deque
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
@@ -78,7 +78,12 @@ class Window:
 
 
 class ResumingPeer(Peer):
-    """A peer that comes back by itself, as often as it takes, and whose messages are neither lost nor doubled."""
+    """A peer that comes back by itself, as often as it takes, and whose messages are neither lost nor doubled.
+
+    `there` are those that have not left.
+    """
+
+    there: ClassVar[set[ResumingPeer]] = set()
 
     def __init__(self, node: Node, name: str, silence: float = 1.0) -> None:
         """`silence`: how long the server may say nothing, pongs included, in seconds."""
@@ -89,6 +94,7 @@ class ResumingPeer(Peer):
         self._lock = threading.Lock()  # of the window, and of the order in which frames are sent
         self._inbox: queue.SimpleQueue[Json | LookupError] = queue.SimpleQueue()
         self._left = False
+        self.there.add(self)
         self._connect()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -159,8 +165,17 @@ class ResumingPeer(Peer):
             raise message
         return message
 
+    @classmethod
+    def all_leave(cls) -> None:
+        """Whoever stays would try for ever to come back."""
+        for peer in cls.there:
+            peer._left = True
+        for peer in list(cls.there):
+            peer.leave()
+
     def leave(self) -> None:
         """For good."""
+        self.there.discard(self)
         self._left = True
         self.socket.close()
         self._reader.join(PATIENCE)

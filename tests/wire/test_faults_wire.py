@@ -50,6 +50,7 @@ def proxy(node: Node) -> Iterator[Proxy]:
     """What is between the node and some users."""
     with proxied(node.port) as made:
         yield made
+        ResumingPeer.all_leave()
 
 
 def say(up: Talk, down: Talk, word: int) -> None:
@@ -192,6 +193,8 @@ def test_a_network_that_loses_packets(tmp_path: Path) -> None:
             hang_up(up, down)
             assert alice.window.resumed >= 1
         finally:
+            loopback.loses(0)
+            ResumingPeer.all_leave()
             ended_well(process)
 
 
