@@ -35,6 +35,9 @@ class Peer:
         self.got.append(data)
         return True
 
+    def hush(self, seconds: float) -> None:
+        """Nobody asks too often."""
+
     def close(self, code: int, reason: str) -> None:
         """It never is."""
         raise AssertionError(f"{code} {reason}")

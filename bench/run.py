@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -69,12 +70,15 @@ class ServerProcess:
     The gortc of the folder `compiled` runs under the name of GORTC, this checkout under that of PLAIN.
     """
 
-    def __init__(self, name: str, core: int, compiled: Path) -> None:
+    def __init__(
+        self, name: str, core: int, compiled: Path, options: Sequence[str] = (), folder: Path | None = None
+    ) -> None:
+        """`options` are further ones of `twistd gortc`, `folder` is where it runs, with the plugins that are there."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         rtc = f"tcp:{self.port}:interface=127.0.0.1"
         twistd = str(Path(sys.executable).parent / "twistd")
-        command = [twistd, "-n", "--pidfile=", "gortc", "--rtc", rtc]
+        command = [twistd, "-n", "--pidfile=", "gortc", "--rtc", rtc, *options]
         if name == BARE:
             command = [sys.executable, str(HERE / "bare.py"), str(self.port)]
         self.name = name
@@ -83,7 +87,7 @@ class ServerProcess:
         where = compiled if name == GORTC else HERE.parent
         path = {"PYTHONPATH": str(where)}
         self._process = subprocess.Popen(
-            command, cwd=where, env={**os.environ, **path}, stdout=self._log, stderr=subprocess.STDOUT
+            command, cwd=folder or where, env={**os.environ, **path}, stdout=self._log, stderr=subprocess.STDOUT
         )
         self.pid = self._process.pid
         os.sched_setaffinity(self.pid, {core})

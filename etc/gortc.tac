@@ -6,6 +6,7 @@
 # A setting that can't be ends the start with one line that names it. More in docs/operations.md.
 
 from gortc import Times
+from gortc.admission import Limits, Rate
 from gortc.tap import configure, make_application
 
 settings = configure(
@@ -21,9 +22,36 @@ settings = configure(
     # Web pages that may connect besides those of the server's own host: ("https://app.example.com",).
     origins=(),
 
-    # "loopback": peers are not asked who they are, so `rtc` may listen on loopback only.
-    # "none": listen anywhere all the same, on purpose, behind something that knows the users.
+    # Who says who a peer is (docs/security.md): authenticators, in the order in which they are asked, such as
+    #   {"jwt": {"keys": "/etc/gortc/jwks.json", "audience": "gortc"}}, {"mtls": {}, "webhook": {"url": "https://..."}},
+    #   {"static": {"file": "/etc/gortc/users"}}.
+    # "loopback": nobody, so `rtc` may listen on loopback only, and no limit holds.
+    # "none": nobody, and listen anywhere all the same, on purpose, behind something that knows the users.
     auth="loopback",
+
+    # Other nodes, by their userids: names outside our own domains that may connect, and those of them whose
+    # P-Asserted-Identity counts. Whether a user's From must be its own name. Our reverse proxies.
+    nodes=(),
+    trusted_nodes=(),
+    own_from=True,
+    proxies=("127.0.0.0/8", "::1"),
+
+    # What a stranger may ask for: connections, and token buckets (a second, at once). None: no such limit.
+    limits=Limits(
+        handshaking=1000,  # connections in their opening handshake
+        connections=1000,  # of one address
+        handshakes=Rate(50, 500),  # of one address
+        failures=Rate(0.2, 20),  # of one address, that do not say who it is
+        logins=Rate(1, 20),  # connections of one user
+        frames=Rate(200, 2000),  # of one connection
+        requests=Rate(200, 2000),  # that open a dialogue, of one address
+        methods={
+            "INVITE": Rate(5, 50), "MESSAGE": Rate(20, 200), "REGISTER": Rate(1, 20), "SUBSCRIBE": Rate(5, 50),
+            "OPTIONS": Rate(5, 50), "INFO": Rate(50, 200), "UPDATE": Rate(10, 50), "PRACK": Rate(10, 50),
+            "NOTIFY": Rate(20, 200),
+        },  # of one user
+        dialogues=100,  # open at a time, of one user
+    ),
 
     # Services. All plugins that are found are loaded under their own names, unless it says otherwise here:
     #   "hunt400": {"agents": {"400@gortc.local": ["bob@gortc.local"]}, "within": 20},   its configuration
@@ -62,6 +90,14 @@ settings = configure(
     garbage_seconds=10.0,
     closes_per_second=500,
     drop_log_per_second=10,
+
+    # Overload: above this load (a part of the time of one core), or this lag in seconds, new sessions get 503 in part,
+    # until both are below the low marks; who gets it is to wait for so many seconds, or up to twice as many.
+    load_high=0.95,
+    load_low=0.85,
+    lag_high=0.25,
+    lag_low=0.05,
+    retry_after=2,
 
     # Every time of the stack, in seconds.
     times=Times(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from twisted.logger import Logger
 
 from gortc.dispatch import Dispatcher
+from gortc.jsip.gate import Gate
 from gortc.jsip.layers import Journal
 from gortc.jsip.message import Headers
 from gortc.jsip.sessions import Sessions
@@ -44,8 +45,10 @@ class Node:
         self.syntax = Syntax(self.journal, _trace if settings.trace else None)
         self.channels = Channels(self.timers, self.journal, self.syntax, settings)
         self.transactions = Transactions(self.timers, settings.times, self.journal, settings.requests_max)
+        self.meters = Timers(clock, drops.failed)  # no call waits for one of these
+        self.gate = Gate(self.meters, self.journal, self.syntax, settings.limits, settings.retry_after)
         self.sessions = Sessions(
-            self.timers, settings.times, self.journal, self.syntax, self.channels.route, settings.realm
+            self.timers, settings.times, self.journal, self.syntax, self.channels.route, settings.realm, self.gate
         )
         self.dispatch = Dispatcher(self.services, realm, domains, settings.select_by_host)
         self.syntax.above = self.transactions

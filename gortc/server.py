@@ -13,10 +13,14 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
+from gortc.admission.admission import AuthError, load
+from gortc.admission.interfaces import Ask, IAuthenticator
 from gortc.drain import REASON, Drain
 from gortc.jsip.timers import Clock, Timers
 from gortc.node import Node
 from gortc.oam.log import observer
+from gortc.overload import Overload
+from gortc.plugins import find
 from gortc.service.registry import ServiceError, discover
 from gortc.settings import Settings
 from gortc.signals import signals
@@ -66,7 +70,9 @@ class Server(Service):
         """Listen, while a low port can still be had. Raises StartFailed."""
         super().privilegedStartService()
         timers = Timers(self._reactor, self.node.timers.failed)  # pings; the node's own count calls only
-        self._factory = factory = RtcFactory(self.node.channels, self.settings, timers, self._reactor)
+        asks = self._authenticators()
+        self._factory = factory = RtcFactory(self.node.channels, self.settings, timers, self._reactor, asks)
+        self.overload = Overload(self.node.gate, self.settings, timers, self.node.journal)
         self._check_routes()
         self.node.channels.outbound = self._outbound = Outbound(
             self.node.channels, self.settings, timers, self._reactor
@@ -81,6 +87,16 @@ class Server(Service):
                 why = failures[0].value
                 reason = why.socketError if isinstance(why, CannotListenError) else why
                 raise StartFailed(f"gortc: can't listen on {text}: {reason}")
+
+    def _authenticators(self) -> dict[str, Ask]:
+        """Those that say who a peer is. Raises StartFailed."""
+        wanted = self.settings.authenticators
+        if not wanted:
+            return {}
+        try:
+            return load(wanted, find(IAuthenticator, "authenticator"), self.settings.realm, self._reactor)
+        except AuthError as error:
+            raise StartFailed(f"gortc: {error}") from None
 
     def _check_routes(self) -> None:
         """Better now than with the first call."""
@@ -106,6 +122,7 @@ class Server(Service):
         _log.info("services: {services}", services=", ".join(names))
         for url in self.urls():
             _log.info("listening on {url}", url=url)
+        self.overload.start()
         if self.settings.times.drain:
             self._reactor.callWhenRunning(signals.mind, self.drain, self._reactor)
         spare_the_collector()
@@ -126,6 +143,7 @@ class Server(Service):
     def stopService(self) -> Deferred[Any]:  # noqa: N802
         """Stop listening, end the calls, and wait until the connections have closed, a second at most."""
         super().stopService()
+        self.overload.stop()
         stops = self._stop_listening()
         self.node.stop()
         stops += self._outbound.stop(GOING_AWAY, REASON)

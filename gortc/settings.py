@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
+from urllib.parse import quote
 
 from attrs import Attribute, field, frozen
 from twisted.internet.endpoints import _parse as parse_endpoint
 
+from gortc.admission.limits import Limits
 from gortc.jsip.times import Times
 from gortc.jsip.uri import BadURI, parse
 from gortc.service.registry import Use
+from gortc.transport.names import BadName, channel_name
 from gortc.transport.route import Route
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
 FORMATS = ("text", "json")
-AUTH = ("loopback", "none")
+LOOPBACK = "loopback"
+NONE = "none"
 
 
 class SettingsError(ValueError):
@@ -109,6 +113,47 @@ def _routes(value: Any) -> str | None:
     return None
 
 
+def _auth(value: Any) -> str | None:
+    if isinstance(value, str) and value:
+        return None
+    if not isinstance(value, Mapping) or not value:
+        return "must be loopback, none, the name of an authenticator, or a dict: name -> its configuration"
+    for name, config in value.items():
+        if not isinstance(config, Mapping):
+            return f"{name!r} must be a dict, not {config!r}"
+        if name in (LOOPBACK, NONE):
+            return f"{name!r} stands alone"
+    return None
+
+
+def _names(value: Any) -> str | None:
+    if not isinstance(value, (tuple, list)):
+        return "must be a tuple of userids"
+    for name in value:
+        try:
+            ok = isinstance(name, str) and channel_name(quote(name)) == name
+        except BadName:
+            ok = False
+        if not ok:
+            return f"{name!r} is not a userid, its host in lower case"
+    return None
+
+
+def _networks(value: Any) -> str | None:
+    if not isinstance(value, (tuple, list)):
+        return "must be a tuple of addresses or networks"
+    for text in value:
+        try:
+            ip_network(text)
+        except ValueError:
+            return f"{text!r} is not an address or network such as 10.0.0.0/8"
+    return None
+
+
+def _limits(value: Any) -> str | None:
+    return None if isinstance(value, Limits) else "must be a Limits object"
+
+
 def _log_file(value: Any) -> str | None:
     return None if isinstance(value, str) and value else "must be a file name, or - for standard output"
 
@@ -127,8 +172,19 @@ class Settings:
     """The path of the WebSocket URL."""
     origins: tuple[str, ...] = _setting((), _texts)
     """Web origins that may connect besides pages of the server's own host, such as https://app.example.com."""
-    auth: str = _setting("loopback", _one_of(*AUTH))
-    """`loopback`: peers are not asked who they are, so listen on loopback only. `none`: listen anywhere, on purpose."""
+    auth: str | Mapping[str, Mapping[str, Any]] = _setting(LOOPBACK, _auth)
+    """Who says who a peer is: authenticators by name, each with its configuration, in the order in which they are
+    asked. `loopback`: nobody; listen on loopback only. `none`: nobody, and listen anywhere all the same."""
+    nodes: tuple[str, ...] = _setting((), _names)
+    """The userids of other nodes: names outside our own domains that may connect, where they are authenticated."""
+    trusted_nodes: tuple[str, ...] = _setting((), _names)
+    """Those of `nodes` whose `P-Asserted-Identity` counts."""
+    own_from: bool = _setting(True, _flag)
+    """Whether the From of a user that is authenticated must be its own name; another one gets 403."""
+    proxies: tuple[str, ...] = _setting(("127.0.0.0/8", "::1"), _networks)
+    """The addresses of our own reverse proxies, whose `X-Forwarded-For` counts. They themselves have no limits."""
+    limits: Limits = _setting(Limits(), _limits)
+    """What a peer may ask for."""
     services: Mapping[str, Any] = _setting({}, _services)
     """Name -> a dict (the service's configuration), Use(plugin, config) (loaded under this name), None (not loaded)."""
     routes: Mapping[str, Route] = _setting({}, _routes)
@@ -171,18 +227,42 @@ class Settings:
     """So many connections a second are closed when a drained server leaves, so that not all come back at once."""
     drop_log_per_second: int = _setting(10, _positive)
     """At most so many lines a second about dropped messages; the rest are counted only."""
+    load_high: float = _setting(0.95, _positive)
+    """Above this part of its time at work the server turns new sessions away (503); more than 1.0: never."""
+    load_low: float = _setting(0.85, _positive)
+    """Below it, all are taken again."""
+    lag_high: float = _setting(0.25, _positive)
+    """The same of what comes late by so many seconds."""
+    lag_low: float = _setting(0.05, _positive)
+    """See `lag_high`."""
+    retry_after: int = _setting(2, _positive)
+    """How long, in seconds, whoever is turned away is told to wait at least; at most twice as long, by chance."""
     times: Times = _setting(Times(), _times)
     """Every time of the stack."""
 
     def __attrs_post_init__(self) -> None:
         """Peers that nobody asks who they are may come from this machine only."""
-        if self.auth == "loopback":
+        if self.auth == LOOPBACK:
             for text in self.rtc:
                 if not is_loopback(listening_host(text)):
                     raise SettingsError(
-                        f"rtc: {text!r} listens beyond loopback, where anybody could be anybody: "
-                        "say auth none (--auth none) if that is meant"
+                        f"rtc: {text!r} listens beyond loopback, where anybody could be anybody: let `auth` say who "
+                        "peers are, or say auth none (--auth none) if that is meant"
                     )
+        for name in self.trusted_nodes:
+            if name not in self.nodes:
+                raise SettingsError(f"trusted_nodes: {name!r} is none of `nodes`")
+        if self.load_low > self.load_high:
+            raise SettingsError("load_low: is more than load_high")
+        if self.lag_low > self.lag_high:
+            raise SettingsError("lag_low: is more than lag_high")
+
+    @property
+    def authenticators(self) -> Mapping[str, Mapping[str, Any]]:
+        """Those of `auth`, with their configuration; none where nobody is asked."""
+        if isinstance(self.auth, str):
+            return {} if self.auth in (LOOPBACK, NONE) else {self.auth: {}}
+        return self.auth
 
     @property
     def own_domains(self) -> frozenset[str]:

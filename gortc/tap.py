@@ -16,9 +16,12 @@ from twisted.python import usage
 from twisted.python.components import Componentized
 
 from gortc import reactor
+from gortc.admission.admission import AuthError, check
+from gortc.admission.interfaces import IAuthenticator
+from gortc.plugins import find
 from gortc.server import Server
 from gortc.service.registry import ServiceError, discover, plan
-from gortc.settings import AUTH, FORMATS, LEVELS, Settings, SettingsError
+from gortc.settings import FORMATS, LEVELS, LOOPBACK, NONE, Settings, SettingsError
 
 
 def configure(**settings: Any) -> Settings:
@@ -54,7 +57,7 @@ class Options(usage.Options):
         ["config", None, None, "A configuration file, such as etc/gortc.tac"],
         ["log-level", None, None, f"The least level logged: {', '.join(LEVELS)} (default info)"],
         ["log-format", None, None, f"How events are written: {', '.join(FORMATS)} (default text)"],
-        ["auth", None, None, f"Who may connect: {', '.join(AUTH)} (default loopback: peers of this machine only)"],
+        ["auth", None, None, f"Who says who a peer is: {NONE}, a plugin (default {LOOPBACK}: this machine only)"],
     ]
     optFlags = [["trace", None, "Log each message"]]
 
@@ -88,7 +91,8 @@ class Options(usage.Options):
         try:
             self.settings = evolve(settings, **{name: value for name, value in given.items() if value is not None})
             plan(discover(), self.settings.services)
-        except (SettingsError, ServiceError) as error:
+            check(self.settings.authenticators, find(IAuthenticator, "authenticator"))
+        except (SettingsError, ServiceError, AuthError) as error:
             raise usage.UsageError(str(error)) from None
 
 

@@ -220,6 +220,9 @@ class _Wire:
         self._user.arrived(orjson.loads(data))
         return True
 
+    def hush(self, seconds: float) -> None:
+        """Nobody asks too often."""
+
     def close(self, code: int, reason: str) -> None:
         """The server closes the connection."""
         self._user.closed = code
@@ -311,6 +314,9 @@ class _LineWire:
         """Arrives at once."""
         self._line.heard(data)
         return True
+
+    def hush(self, seconds: float) -> None:
+        """Nobody asks too often."""
 
     def close(self, code: int, reason: str) -> None:
         """The server closes the connection."""

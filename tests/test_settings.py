@@ -17,6 +17,7 @@ from attrs.exceptions import FrozenInstanceError
 from twisted.python import usage
 
 from gortc import Settings, Times, Use
+from gortc.admission import Limits, Rate
 from gortc.settings import SettingsError, is_loopback, listening_host
 from gortc.tap import Options, configure, read_config
 
@@ -31,7 +32,16 @@ def documented(heading: str) -> dict[str, Any]:
     """Name -> default, from the table under `heading`."""
     table = OPERATIONS.split(heading, 1)[1].split("\n## ", 1)[0].split("\n### ", 1)[0]
     rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \| \S.* \|$", table, re.MULTILINE)
-    return {name: Times() if text == "Times()" else ast.literal_eval(text) for name, text in rows}
+    return {name: value(text) for name, text in rows}
+
+
+def value(text: str) -> Any:
+    """What a default says: a literal, or one of our objects with literals."""
+    tree = ast.parse(text, mode="eval").body
+    if not isinstance(tree, ast.Call):
+        return ast.literal_eval(text)
+    assert isinstance(tree.func, ast.Name)
+    return {"Times": Times, "Limits": Limits, "Rate": Rate}[tree.func.id](*map(ast.literal_eval, tree.args))
 
 
 def defaults(made_by: type) -> dict[str, Any]:
@@ -45,6 +55,17 @@ def test_every_setting_is_in_operations_with_its_default() -> None:
 
 def test_every_time_is_in_operations_with_its_default() -> None:
     assert documented("### Times") == defaults(Times)
+
+
+def test_every_limit_is_in_operations_with_its_default() -> None:
+    found = documented("### Limits")
+    limits = defaults(Limits)
+    rates = limits.pop("methods")
+    table = OPERATIONS.split("### Limits", 1)[1].split("\n## ", 1)[0]
+    assert {
+        method: value(text) for method, text in re.findall(r"^\| (\w+) \| `(Rate\([^`]+)` \|$", table, re.M)
+    } == rates
+    assert found == limits
 
 
 def test_every_option_is_in_operations() -> None:
@@ -64,6 +85,7 @@ def test_tac_has_every_setting_with_its_default() -> None:
     }
     assert calls["configure"] == list(defaults(Settings))
     assert calls["Times"] == list(defaults(Times))
+    assert calls["Limits"] == list(defaults(Limits))
     assert read_config(str(TAC)) == Settings()
 
 
@@ -101,7 +123,11 @@ def test_tac_starts_a_server_both_ways(way: list[str], tmp_path: Path) -> None:
         ("domains", "example.com"), ("domains", ("ok.example.com", "a,b")),
         ("rtc", ()), ("rtc", "tcp:8080"), ("rtc", ("tcp",)), ("rtc", ("tcp:x",)), ("rtc", ("tcp:70000",)),
         ("rtc", ("carrier-pigeon:1",)), ("rtc", (5,)),
-        ("path", "rtc"), ("path", None), ("origins", "https://example.com"), ("origins", (1,)), ("auth", "some"),
+        ("path", "rtc"), ("path", None), ("origins", "https://example.com"), ("origins", (1,)),
+        ("auth", ""), ("auth", {}), ("auth", {"none": {}}),
+        ("auth", {"jwt": None}), ("auth", 1), ("nodes", "b.example"), ("nodes", ("B.example",)), ("nodes", ("a b",)),
+        ("trusted_nodes", ("b.example",)), ("own_from", 1), ("proxies", "10.0.0.0/8"), ("proxies", ("10.0.0.1/8",)),
+        ("limits", {}), ("load_low", 0.99), ("lag_low", 1.0), ("retry_after", 0),
         ("services", []), ("services", {"echo": 5}), ("select_by_host", 1),
         ("log_level", "loud"), ("log_format", "xml"), ("log_file", ""), ("log_file", None), ("trace", "yes"),
         ("frame_max", 0), ("handshake_seconds", -1), ("garbage_max", "20"), ("garbage_seconds", True),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from gortc.jsip.gate import Guest
     from gortc.jsip.message import Message, Request, Response
     from gortc.jsip.session import Session
 
@@ -14,14 +15,16 @@ if TYPE_CHECKING:
 class Channel:
     """One peer, or the place where messages to an unreachable one go."""
 
-    __slots__ = ("elsewhere", "name", "sessions", "trouble", "trusted")
+    __slots__ = ("elsewhere", "guest", "name", "sessions", "trouble", "trusted")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.elsewhere = False
         """Whether it leads to another node: first requests there say how many hops they may make."""
         self.trusted = True
-        """Whether who is asserted to be at its other end is to be believed, and may be told there."""
+        """Whether it may be told who somebody is (RFC 3325)."""
+        self.guest: Guest | None = None
+        """Who is at its other end, where that is not to be trusted in all."""
         self.trouble = ""
         """Why nothing can be delivered, for the `Reason` of a local response; empty where there is nothing to say."""
         self.sessions: dict[str, Session] = {}
@@ -39,6 +42,9 @@ class Channel:
     def away(self) -> bool:
         """Whether the peer has no connection at the moment, so that no time runs against it."""
         return False
+
+    def hush(self, seconds: float) -> None:
+        """Read nothing of it for so long."""
 
     def garbage(self) -> None:
         """Note a bad message; too many close the connection."""

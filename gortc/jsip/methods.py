@@ -29,5 +29,8 @@ METHODS: Final = frozenset(
 STARTERS: Final = frozenset((INVITE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE))
 """Those that may start a session (section 6); a received one of the others, in no known dialogue, gets 481."""
 
+FREE: Final = frozenset((ACK, BYE, CANCEL))
+"""What ends something, or has no answer, is never turned away."""
+
 ALLOW: Final = ", ".join(sorted(METHODS))
 """The value of the `Allow` header of a 405."""

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from gortc.jsip.gate import Gate
 from gortc.jsip.invite_session import InviteSession
 from gortc.jsip.layers import Channel, Dispatch, Journal, Owner
 from gortc.jsip.message import Headers, Request, Response
@@ -39,7 +40,7 @@ class Sessions:
     below: Transactions
 
     def __init__(
-        self, timers: Timers, times: Times, journal: Journal, syntax: Syntax, route: Route, realm: str
+        self, timers: Timers, times: Times, journal: Journal, syntax: Syntax, route: Route, realm: str, gate: Gate
     ) -> None:
         """`route(uri)` finds the channel for a first request, which may be one that delivers nothing."""
         self.timers = timers
@@ -47,6 +48,7 @@ class Sessions:
         self.journal = journal
         self.route = route
         self.realm = realm
+        self.gate = gate
         self.count = 0
         self.opened = 0
         self.own_refused: TimerQueue[Response] = timers.queue(0, give_back)
@@ -63,6 +65,10 @@ class Sessions:
             else:
                 self._syntax.answer(channel, request, 481)
             return None
+        gate = self.gate
+        if (channel.guest is not None or gate.full()) and gate.turns_away(channel, request, first=True):
+            return None
+        gate.admitted += 1
         headers = request.headers
         uri: str = headers["Request-URI"]
         if "Max-Forwards" in headers and headers["Max-Forwards"] == 0:  # RFC 3261 section 16.3 step 3

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from orjson import JSONDecodeError
 
+from gortc.jsip.gate import ASSERTED
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Headers, Message, Request, Response, answer, answer_headers
 from gortc.jsip.methods import ACK, ALLOW, CANCEL, METHODS
@@ -26,7 +27,6 @@ DEPTH_MAX: Final = 100
 loads: Final = orjson.loads
 dumps: Final = orjson.dumps
 
-ASSERTED: Final = "P-Asserted-Identity"
 BRACKET: Final = ord("[")
 BRACE: Final = ord("{")
 
@@ -62,8 +62,8 @@ class Syntax:
             try:
                 if len(data) > 2 * DEPTH_MAX and (BRACKET in data or BRACE in data[1:]) and too_deep(data, headers):
                     raise BadMessage(f"nested deeper than {DEPTH_MAX} levels")
-                if not channel.trusted:
-                    headers.pop(ASSERTED, None)
+                if channel.guest is not None:
+                    channel.guest.sign(headers)
                 message = read(headers)
             except BadMessage as bad:
                 return self.refuse(channel, headers, bad)

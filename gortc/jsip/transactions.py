@@ -14,7 +14,7 @@ from gortc.jsip.invite_client import InviteClient
 from gortc.jsip.invite_server import InviteServer
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Message, Request, Response
-from gortc.jsip.methods import ACK, BYE, CANCEL, INVITE, STARTERS
+from gortc.jsip.methods import ACK, BYE, CANCEL, FREE, INVITE, STARTERS
 from gortc.jsip.request_client import RequestClient
 from gortc.jsip.request_server import RequestServer
 from gortc.jsip.timers import Timers
@@ -63,6 +63,8 @@ class Transactions:
             session = self.above.open(channel, message)
             if session is None:  # answered, or dropped
                 return
+        elif channel.guest is not None and method not in FREE and self.above.gate.turns_away(channel, message, False):
+            return
         message.session = session
         if method in (ACK, CANCEL):
             self._receive_related(session, message)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 from twisted.logger import Logger
-from twisted.plugin import getPlugins
 
+from gortc.plugins import find
 from gortc.service.context import Context
 from gortc.service.interfaces import IServiceLogic
 
@@ -96,20 +95,5 @@ def discover() -> dict[str, IServiceLogic]:
 
     One that can't be imported is logged by twisted.plugin with its traceback, and the rest go on.
     """
-    import slp_plugins
-    import twisted.plugins
-
-    found: dict[str, IServiceLogic] = {}
-    for package, folder in ((twisted.plugins, "twisted/plugins"), (slp_plugins, "slp_plugins")):
-        local = str(Path.cwd() / folder)
-        if Path(local).is_dir() and local not in map(str, package.__path__):
-            package.__path__.append(local)
-        for logic in getPlugins(IServiceLogic, package):
-            known = found.setdefault(logic.name, logic)
-            if known is not logic:
-                _log.warn(
-                    "service {service}: a second plugin of that name, in {module}, is left out",
-                    service=logic.name,
-                    module=logic.__module__,
-                )
+    found: dict[str, IServiceLogic] = find(IServiceLogic, "service")
     return found

@@ -10,6 +10,7 @@ from collections import deque
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Final, Iterator, Protocol
 
+from gortc.jsip.gate import Guest
 from gortc.jsip.layers import Channel, Journal, Reader
 from gortc.jsip.message import Message, Request
 from gortc.jsip.methods import CANCEL
@@ -41,6 +42,9 @@ class Connection(Protocol):
 
     def send(self, data: bytes) -> bool:
         """Write one text frame; False where the connection is closing."""
+
+    def hush(self, seconds: float) -> None:
+        """Read nothing for so long."""
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake."""
@@ -128,6 +132,13 @@ class PeerChannel(Channel):
                 return True
         return False
 
+    def meet(self, guest: Guest | None) -> None:
+        """Who is at its other end, from now on."""
+        if guest is not None and self.guest is not None:
+            guest.wait_until = self.guest.wait_until
+        self.guest = guest
+        self.trusted = guest is None or guest.told
+
     def bind(self, connection: Connection) -> None:
         """`connection` carries it from now on; another one that did is closed as replaced."""
         old, self.connection = self.connection, connection
@@ -189,6 +200,11 @@ class PeerChannel(Channel):
             confirmation = self.window.confirmation()
             if confirmation is not None:
                 self.connection.send(confirmation)
+
+    def hush(self, seconds: float) -> None:
+        """It asks too often."""
+        if self.connection is not None:
+            self.connection.hush(seconds)
 
     def garbage(self) -> None:
         """Count a bad message; too many in their time close the connection with 1008."""

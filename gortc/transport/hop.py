@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gortc.jsip.gate import Guest
 from gortc.jsip.message import Message, Request
 from gortc.transport.channels import Channels, Connection, PeerChannel, is_first
 from gortc.transport.window import Window, read_own, seen
@@ -22,6 +23,7 @@ class Hop(PeerChannel):
         super().__init__(channels, route.host)
         self.elsewhere = True
         self.trusted = route.trusted
+        self.guest = None if route.trusted else Guest(route.host, asserted="")
         self.route = route
         self.outbound = outbound
         self.dialled = False

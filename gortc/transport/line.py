@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.tcp import Connection
 
+from gortc.jsip.meter import Allowance
 from gortc.transport.frames import PING, frame, is_pong, split
 
 if TYPE_CHECKING:
@@ -23,20 +24,25 @@ OPEN: Final = 3  # Autobahn's STATE_OPEN
 class Reading:
     """What all lines of a factory share: the limits, the time, and the lines that wait for the end of a read."""
 
-    def __init__(self, channels: Channels, now: Callable[[], float], frame_max: int, unsent_max: int) -> None:
+    def __init__(
+        self, channels: Channels, now: Callable[[], float], frame_max: int, unsent_max: int, rate: Any
+    ) -> None:
+        """`rate` is how many frames a connection with limits may send (`gortc.admission.limits.Rate`), or None."""
         self.channels = channels
         self.now = now
         self.frame_max = frame_max
         self.unsent_max = unsent_max
+        self.rate = rate
         self.lines: list[Line] | None = None
         """Those that have something to write; None where no read is going on."""
 
 
 class Line:
     """The line of one `protocol`, to the `channel` that it is bound to. `heard` is when it last read anything,
-    `stalled_since` since when its peer has read nothing of what waits for it."""
+    `stalled_since` since when its peer has read nothing of what waits for it, `count` how many frames this read has
+    had. One that is `limited` is read no faster than its frames may come."""
 
-    def __init__(self, protocol: Any, channel: PeerChannel, reading: Reading) -> None:
+    def __init__(self, protocol: Any, channel: PeerChannel, reading: Reading, limited: bool) -> None:
         transport = protocol.transport
         self.heard = reading.now()
         self._protocol: Any = protocol
@@ -48,15 +54,30 @@ class Line:
         self._out: list[bytes] = []
         self.stalled_since: float | None = None
         self._unsent = 0
+        self.count = 0
+        rate = reading.rate
+        self._allowance = Allowance(rate.per_second, rate.burst) if limited and rate is not None else None
 
     def read(self, data: bytes) -> None:
-        """Take what one read brought: whole text frames here, from the first other byte on the protocol."""
+        """Take what one read brought."""
+        self.heard = self._reading.now()
+        if self._allowance is None:
+            self._take(data)
+            return
+        self.count = 0
+        self._take(data)
+        wait = self._allowance.spend(self.heard, self.count)
+        if wait > 0.0:
+            self._protocol.hush(wait)
+
+    def _take(self, data: bytes) -> None:
+        """Whole text frames here, from the first other byte on the protocol."""
         protocol, reading = self._protocol, self._reading
-        self.heard = reading.now()
         if protocol.data or protocol.current_frame is not None or protocol.inside_message:
             protocol.read_on(data)
             return
         if is_pong(data):
+            self.count += 1
             return
         lines: list[Line] = []
         reading.lines = lines
@@ -67,6 +88,7 @@ class Line:
                     break
                 reading.channels.receive(self._channel, protocol, payload)
                 at = stop
+                self.count += 1
         finally:
             reading.lines = None
         for line in lines:

@@ -173,6 +173,9 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self.sendMessage(data)
         return True
 
+    def hush(self, seconds: float) -> None:
+        """A next hop has no limits."""
+
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake."""
         self._leave()

@@ -6,20 +6,28 @@ read, one write a read. Everything else (handshakes, fragments, control frames, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address
+from math import ceil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from gortc.admission.admission import Admission, TooMany
+from gortc.admission.interfaces import Ask, Handshake, Refused
+from gortc.jsip.gate import Guest
 from gortc.transport.channels import Channels, PeerChannel
+from gortc.transport.credentials import BadCredentials, credentials
 from gortc.transport.life import Mortal, given_up
 from gortc.transport.line import Line, Reading
 from gortc.transport.names import BadName, channel_name
+from gortc.transport.tls import peer_certificate
 
 if TYPE_CHECKING:
     from autobahn.websocket.types import ConnectionRequest
@@ -29,10 +37,17 @@ if TYPE_CHECKING:
 
 RESUME = "jsip.resume"
 """The subprotocol of peers that may resume."""
+PLAIN = "jsip"
+"""That of peers that may not; it need not be named."""
 UNSUPPORTED = 1003  # RFC 6455 section 7.4.1: it has received a type of data that it can't accept
 
+NOBODY: Mapping[str, Ask] = {}
+
 _log = Logger(namespace="gortc.websocket")
-_PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
+_PHRASES = {
+    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests",
+    503: "Service Unavailable",
+}  # fmt: skip
 
 
 class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
@@ -45,26 +60,73 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     resumes = False
     token = ""
     seen = 0
+    address = ""
+    """Where the connection comes from: the peer's address, or a proxy's."""
+    counted = ""
+    """The address whose connection it counts as."""
+    guest: Guest | None = None
+    _admitting: Deferred[str | None] | None = None
+    _retry_after = 0
+    _hushed: Any = None
+    _stalled = False
 
     # the opening handshake
 
-    def onConnect(self, request: ConnectionRequest) -> str | None:  # noqa: N802
-        """Let the peer in, or answer why not (docs/jsip.md section 1). Returns the subprotocol."""
+    def onConnect(self, request: ConnectionRequest) -> Deferred[str | None]:  # noqa: N802
+        """Let the peer in, or answer why not (docs/jsip.md section 1). Fires with the subprotocol."""
+        self._admitting = Deferred.fromCoroutine(self._admit(request))
+        return self._admitting
+
+    async def _admit(self, request: ConnectionRequest) -> str | None:
+        try:
+            handshake = self._read_handshake(request)
+            if handshake.address != self.counted:  # a proxy has said for whom it is
+                self._count(handshake.address)
+            self.guest = await self.factory.admission.admit(handshake)
+        except (BadName, BadCredentials) as bad:
+            raise ConnectionDeny(400, str(bad)) from None
+        except TooMany as many:
+            self._retry_after = max(1, ceil(many.wait))
+            raise ConnectionDeny(many.code, many.reason) from None
+        except Refused as refused:
+            self.factory.channels.journal.note("not admitted", self.name, refused.log or str(refused))
+            raise ConnectionDeny(refused.code, refused.reason) from None
+        except CancelledError:
+            raise ConnectionDeny(503, "it has gone") from None
+        if self.resumes:
+            return RESUME
+        return PLAIN if PLAIN in request.protocols else None
+
+    def _read_handshake(self, request: ConnectionRequest) -> Handshake:
+        """What the peer says of itself. Raises Refused, BadName and BadCredentials."""
         if request.path != self.factory.path:
             raise ConnectionDeny(404, "no such path")
-        origin = request.headers.get("origin")
+        headers = request.headers
+        origin = headers.get("origin")
         if origin is not None and not self.factory.admits(origin, request.host):
             raise ConnectionDeny(403, "pages of this origin may not connect")
-        try:
-            fields = parse_query(self.http_request_uri)
-            self.name = channel_name(_one(fields, "userid"))
-            if RESUME not in request.protocols:
-                return None
+        fields = parse_query(self.http_request_uri)
+        self.name = channel_name(_one(fields, "userid"))
+        self.resumes = RESUME in request.protocols
+        if self.resumes:
             self.token, self.seen = unquote(fields.get("resume", [""])[0]), _number(fields)
-        except BadName as bad:
-            raise ConnectionDeny(400, str(bad)) from None
-        self.resumes = True
-        return RESUME
+        shown = credentials(headers.get("authorization"), fields.get("token", []), request.protocols)
+        return Handshake(
+            userid=self.name,
+            address=self.factory.admission.peer_address(self.address, headers),
+            url=self.http_request_uri,
+            headers=headers,
+            token=shown.token,
+            password=shown.password,
+            certificate=peer_certificate(self.transport),
+        )
+
+    def _count(self, address: str) -> None:
+        """It counts as a connection of `address`. Raises TooMany."""
+        admission = self.factory.admission
+        admission.leave(self.counted)
+        self.counted = address
+        admission.enter(address)
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:  # noqa: N802, N803
         """Answer HTTP with one line, and close."""
@@ -74,12 +136,19 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
             code = 403
         elif code not in _PHRASES:
             code = 400
+        if self.state != self.STATE_CONNECTING:  # it has gone while others were asked who it is
+            return
         text = "".join(char if char.isprintable() else " " for char in reason)[:200] + "\n"
         body = text.encode()
         head = (
             f"HTTP/1.1 {code} {_PHRASES[code]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n"
         )
+        if code == 401:  # RFC 9110 section 15.5.2
+            head += 'WWW-Authenticate: Bearer realm="gortc"\r\n'
+        if self._retry_after:
+            head += f"Retry-After: {self._retry_after}\r\n"
+        head += "\r\n"
         self.wasNotCleanReason = reason
         self.wasClean = True  # for Autobahn's log; the refusal is counted here
         self.factory.channels.journal.counts[f"handshake refused, {code}"] += 1
@@ -89,11 +158,15 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
 
     def onOpen(self) -> None:  # noqa: N802
         """The handshake is done: the channel has its connection."""
+        self._admitting = None
+        self.factory.admission.done(self)
         self.transport.registerProducer(self, True)
         self._watch = self.factory.timers.start(self.factory.times.ping, check_life, self)
         channels = self.factory.channels
         self.channel = channels.of(self.name)
-        self._line = Line(self, self.channel, self.factory.reading)
+        self.channel.meet(self.guest)
+        limited = self.guest is not None and self.guest.limited
+        self._line = Line(self, self.channel, self.factory.reading, limited)
         # From now on the reactor's reads and the channel's messages go the short way.
         self.dataReceived = self._line.read  # type: ignore[method-assign]
         self.send = self._line.send  # type: ignore[method-assign]
@@ -108,8 +181,15 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         """A part of the opening handshake."""
         if len(self.data) + len(data) > self.factory.handshake_max and self.state == self.STATE_CONNECTING:
             self.failHandshake("the opening handshake is too large")
+        elif self._admitting is not None:  # it is too early for anything else; Autobahn would read a second handshake
+            self.data += data
         else:
             super().dataReceived(data)
+
+    def onFrameEnd(self) -> bool | None:  # noqa: N802
+        """A frame that came the long way: it counts as well."""
+        self._line.count += 1
+        return super().onFrameEnd()  # type: ignore[no-any-return]
 
     def read_on(self, data: bytes) -> None:
         """The long way: what is not a whole text frame."""
@@ -130,13 +210,29 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
 
     def pauseProducing(self) -> None:  # noqa: N802
         """The peer does not read what we write: read no more of what it writes, and count what waits."""
+        self._stalled = True
         self._line.stall(True)
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:  # noqa: N802
         """It reads again."""
+        self._stalled = False
         self._line.stall(False)
-        self.transport.resumeProducing()
+        if self._hushed is None:
+            self.transport.resumeProducing()
+
+    def hush(self, seconds: float) -> None:
+        """The peer sends more than it may: read nothing for so long."""
+        if self._hushed is None and self.state == self.STATE_OPEN:
+            self.transport.pauseProducing()
+            # Few different times, so that few queues are needed.
+            self._hushed = self.factory.timers.start(ceil(seconds * 10) / 10, listen, self)
+
+    def listen(self) -> None:
+        """Read again."""
+        self._hushed = None
+        if not self._stalled:
+            self.transport.resumeProducing()
 
     def stopProducing(self) -> None:  # noqa: N802
         """The connection has gone; `connectionLost` says so, too."""
@@ -161,14 +257,32 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         """A connection; who it is, its handshake says."""
         self.factory.connections.add(self)
         self.timers = self.factory.timers
+        self.address = getattr(self.transport.getPeer(), "host", "")
         with suppress(AttributeError, OSError):  # a UNIX socket; Autobahn's own option comes too early to work
             self.transport.setTcpNoDelay(True)  # an ACK and the BYE after it must not wait for each other
             self.transport.setTcpKeepAlive(True)
         super().connectionMade()
+        admission = self.factory.admission
+        try:
+            self._count(admission.peer_address(self.address, {}))
+        except TooMany as many:
+            self.failHandshake(many.reason, many.code)
+        else:
+            admission.began(self)
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802
         """The connection has gone."""
         self.factory.connections.discard(self)
+        admission, asked = self.factory.admission, self._admitting
+        admission.done(self)
+        admission.leave(self.counted)
+        self.counted = ""
+        if asked is not None:
+            self._admitting = None
+            asked.cancel()
+        if self._hushed is not None:
+            self._hushed.stop(self)
+            self._hushed = None
         self._leave()
         for short in ("dataReceived", "send", "_line"):  # leave no cycle to the collector
             self.__dict__.pop(short, None)
@@ -196,6 +310,11 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         self._watch = factory.timers.start(min(factory.times.ping, left), check_life, self)
 
 
+def listen(connection: RtcProtocol) -> None:
+    """`connection` has been silent for long enough."""
+    connection.listen()
+
+
 def check_life(connection: RtcProtocol) -> None:
     """It is time to look after `connection`."""
     connection.check_life()
@@ -207,16 +326,22 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
     protocol = RtcProtocol
     noisy = False
 
-    def __init__(self, channels: Channels, settings: Settings, timers: Timers, reactor: Any) -> None:
+    def __init__(
+        self, channels: Channels, settings: Settings, timers: Timers, reactor: Any, asks: Mapping[str, Ask] = NOBODY
+    ) -> None:
+        """`asks` are the authenticators."""
         super().__init__(server="gortc", reactor=reactor)
         self.channels = channels
+        self.admission = Admission(settings, timers, channels.journal, asks)
         self.timers = timers
         self.clock = timers.clock
         self.path = settings.path
         self.handshake_max = settings.handshake_max
         self.times = settings.times
         self.connections: set[RtcProtocol] = set()
-        self.reading = Reading(channels, timers.clock.seconds, settings.frame_max, settings.unsent_max)
+        self.reading = Reading(
+            channels, timers.clock.seconds, settings.frame_max, settings.unsent_max, settings.limits.frames
+        )
         self._domains = settings.own_domains
         self._origins = frozenset(settings.origins)
         self.setProtocolOptions(

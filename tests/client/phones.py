@@ -26,6 +26,9 @@ class End:
             self.lab.clock.callLater(0, self.at, data)
         return self.closed is None
 
+    def hush(self, seconds: float) -> None:
+        """Nobody asks too often."""
+
     def close(self, code: int, reason: str) -> None:
         """It closes."""
         self.closed = code

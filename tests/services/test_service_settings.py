@@ -93,7 +93,7 @@ def test_second_plugin_of_a_name_is_left_out(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     with capturedLogs() as logged:
         found = discover()
-    warnings = [formatEvent(event) for event in logged if event.get("service") == "echo"]
+    warnings = [formatEvent(event) for event in logged if event.get("name") == "echo"]
     assert len(warnings) == 1
     assert "a second plugin of that name" in str(warnings[0])
     used = found["echo"].__module__

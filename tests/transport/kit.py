@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from gortc.admission.interfaces import Ask
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Message
 from gortc.jsip.timers import Timers
@@ -119,17 +121,21 @@ class Transport(StringTransport):
         """As a TCP transport has it."""
 
 
+NOBODY: Mapping[str, Ask] = {}
+
+
 class Hub:
     """Channels with a factory of connections, no reactor and no socket."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, asks: Mapping[str, Ask] = NOBODY, /, **settings: Any) -> None:
+        """`asks` are the authenticators."""
         self.clock = Clock()
         self.settings = Settings(**settings)
         self.journal = Journal()
         self.stack = Recorder()
         self.timers = Timers(self.clock, self.fail)
         self.channels = Channels(self.timers, self.journal, self.stack, self.settings)
-        self.factory = RtcFactory(self.channels, self.settings, self.timers, self.clock)
+        self.factory = RtcFactory(self.channels, self.settings, self.timers, self.clock, asks)
 
     def fail(self) -> None:
         """A timer has raised."""
@@ -153,9 +159,10 @@ class Hub:
 class Wire:
     """One connection, from the client's end."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, address: str = "192.168.1.1") -> None:
         self.hub = hub
         self.transport = Transport(hub.clock)
+        self.transport.peerAddr = IPv4Address("TCP", address, 54321)
         self.protocol: RtcProtocol = hub.factory.buildProtocol(None)
         self.transport.attach(self.protocol)
         self.protocol.makeConnection(self.transport)

@@ -1,0 +1,192 @@
+"""Admission: lets a peer in, or says why not. docs/jsip.md section 1, "Who may connect"; docs/security.md.
+
+What costs least comes first: whoever asks too often is told so before anybody is asked who he is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from gortc.admission.addresses import Proxies, household
+from gortc.admission.interfaces import Ask, AuthContext, Handshake, IAuthenticator, Refused
+from gortc.jsip.gate import Guest
+from gortc.jsip.layers import Journal
+from gortc.jsip.meter import Meter
+from gortc.jsip.timers import Timers
+from gortc.jsip.uri import parse
+
+if TYPE_CHECKING:
+    from gortc.admission.limits import Rate
+    from gortc.settings import Settings
+
+_log = Logger(namespace="gortc.admission")
+
+
+class AuthError(Exception):
+    """The setting `auth` can't be followed; one line says why."""
+
+
+class TooMany(Refused):
+    """429 (RFC 6585 section 4), and after how many seconds another try may be made."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(429, reason)
+        self.wait = wait
+
+
+class Admission:
+    """Of one server. With the setting `auth` as `loopback` it lets everybody in, and nothing is limited."""
+
+    def __init__(self, settings: Settings, timers: Timers, journal: Journal, asks: Mapping[str, Ask]) -> None:
+        """`asks` are the loaded authenticators, in the order in which they are asked."""
+        self._open = settings.auth == "loopback"
+        self._asks = asks
+        self._journal = journal
+        self._proxies = Proxies(settings.proxies)
+        self._domains = settings.own_domains
+        self._nodes = frozenset(settings.nodes)
+        self._trusted = frozenset(settings.trusted_nodes)
+        self._own_from = settings.own_from
+        limits = settings.limits
+        self._connections_max = limits.connections
+        self._handshaking_max = limits.handshaking
+        self._handshaking: dict[Any, None] = {}  # the oldest one first
+        self._addresses: Counter[str] = Counter()
+        self._handshakes = _meter(timers, limits.handshakes)
+        self._failures = _meter(timers, limits.failures)
+        self._logins = _meter(timers, limits.logins)
+
+    # connections
+
+    def began(self, connection: Any) -> None:
+        """A connection that has its handshake to make (`gortc.transport.websocket.RtcProtocol`)."""
+        self._handshaking[connection] = None
+        if len(self._handshaking) > self._handshaking_max:
+            # Who is honest is through in a moment: what is oldest is not.
+            oldest = next(iter(self._handshaking))
+            self._journal.note("handshake flood", oldest.address, f"{self._handshaking_max} others are in theirs")
+            self.done(oldest)
+            oldest.dropConnection(abort=True)
+
+    def done(self, connection: Any) -> None:
+        """Its handshake is over, whatever came of it."""
+        self._handshaking.pop(connection, None)
+
+    def enter(self, address: str) -> None:
+        """One more connection of `address`. Raises TooMany."""
+        if self._open or not address:
+            return
+        home = household(address)
+        self._addresses[home] += 1
+        if self._addresses[home] > self._connections_max:
+            raise TooMany("too many connections from your address")
+
+    def leave(self, address: str) -> None:
+        """One less."""
+        if self._open or not address:
+            return
+        home = household(address)
+        self._addresses[home] -= 1
+        if not self._addresses[home]:
+            del self._addresses[home]
+
+    def peer_address(self, address: str, headers: Mapping[str, str]) -> str:
+        """Where a peer comes from whose connection is `address`'s; "" where nobody knows."""
+        return self._proxies.behind(address, headers.get("x-forwarded-for", ""))
+
+    # who it is
+
+    async def admit(self, handshake: Handshake) -> Guest | None:
+        """Who the peer is, and what holds for it; None where it may do anything. Raises Refused."""
+        if self._open:
+            return None
+        home = household(handshake.address)
+        if home:
+            _take(self._handshakes, home, "too many handshakes from your address")
+            _look(self._failures, home, "too many failures from your address")
+        if not self._asks:  # auth is none: it is whoever it says, and nothing that it asserts counts
+            _take(self._logins, handshake.userid, "you connect too often")
+            return Guest(handshake.userid, home, asserted="", limited=True)
+        try:
+            await self._authenticate(handshake)
+            guest = self._guest(handshake.userid, home)
+        except Refused as refused:
+            if home and self._failures is not None and refused.code in (401, 403):
+                self._failures.take(home)
+            raise
+        _take(self._logins, handshake.userid, "you connect too often")
+        return guest
+
+    async def _authenticate(self, handshake: Handshake) -> None:
+        for name, ask in self._asks.items():
+            try:
+                who: Any = ask(handshake)
+                if isinstance(who, Deferred):
+                    who = await who
+            except (Refused, CancelledError):
+                raise
+            except Exception:
+                self._journal.counts["authenticator failure"] += 1
+                _log.failure("authenticator {name} failed", name=name)
+                raise Refused(503, "nobody can tell who you are now") from None
+            if who is None:
+                continue
+            if who != handshake.userid:
+                raise Refused(403, f"you are {who}")
+            return
+        raise Refused(401, "say who you are: by a token, a password or a certificate")
+
+    def _guest(self, name: str, home: str) -> Guest:
+        """Users have names in our domains; who has another one is a node, and must be known as one."""
+        uri = parse(name)
+        if uri.user and uri.host in self._domains:
+            return Guest(name, home, asserted=name, own_from=self._own_from, limited=True)
+        if name not in self._nodes:
+            raise Refused(403, "users have names in the server's own domains, and this is no node that it knows")
+        trusted = name in self._trusted
+        return Guest(name, home, asserted=None if trusted else name, told=trusted)
+
+
+def _meter(timers: Timers, rate: Rate | None) -> Meter | None:
+    return None if rate is None else Meter(timers, rate.per_second, rate.burst)
+
+
+def _take(meter: Meter | None, key: str, reason: str) -> None:
+    """Take a token. Raises TooMany where there is none."""
+    wait = 0.0 if meter is None else meter.take(key)
+    if wait > 0.0:
+        raise TooMany(reason, wait)
+
+
+def _look(meter: Meter | None, key: str, reason: str) -> None:
+    """Raises TooMany where there is no token of `key`."""
+    wait = 0.0 if meter is None else meter.wait(key)
+    if wait > 0.0:
+        raise TooMany(reason, wait)
+
+
+def check(auth: Mapping[str, Any], found: Mapping[str, IAuthenticator]) -> None:
+    """Raises AuthError where `auth` names an authenticator that was not `found`."""
+    for name in auth:
+        if name not in found:
+            raise AuthError(f"auth: no authenticator is named {name!r}; there are {', '.join(sorted(found))}")
+
+
+def load(
+    auth: Mapping[str, Mapping[str, Any]], found: Mapping[str, IAuthenticator], realm: str, reactor: Any
+) -> dict[str, Ask]:
+    """Load the authenticators that the settings name, out of those that were `found`. Raises AuthError."""
+    check(auth, found)
+    asks = {}
+    for name, config in auth.items():
+        context = AuthContext(name, config, realm, reactor, Logger(namespace=f"auth.{name}"))
+        try:
+            asks[name] = found[name].load(context)
+        except (ValueError, OSError) as error:
+            raise AuthError(f"auth: {name}: {error}") from None
+    return asks

@@ -1,0 +1,148 @@
+"""The gate: which requests are turned away before anything is made for them. docs/jsip.md section 6, "Turned away".
+
+A stranger has limits; and when the server has more to do than it can, part of the new sessions is turned away, so that
+the others, and all running ones, go well.
+"""
+
+from __future__ import annotations
+
+from math import ceil, inf
+from random import random
+from typing import TYPE_CHECKING, Any, Final
+
+from gortc.jsip.layers import Channel, Journal
+from gortc.jsip.message import Headers, Request
+from gortc.jsip.meter import Meter
+from gortc.jsip.timers import Timers
+from gortc.jsip.uri import BadURI, parse
+
+if TYPE_CHECKING:
+    from gortc.jsip.syntax import Syntax
+
+ASSERTED: Final = "P-Asserted-Identity"
+UNLIMITED: Final = 2**62
+
+
+class Guest:
+    """Who is at the other end of a channel, and what holds for it. A channel without one may do anything.
+
+    `asserted` is its `P-Asserted-Identity`, whatever it sends; "" where it has none, None where its own word counts.
+    `own_from`: its `From` must name it. `limited`: the limits hold; then `address` is where it comes from, "" where
+    nobody knows. `told`: it may be told who others are.
+    """
+
+    __slots__ = ("address", "asserted", "limited", "name", "own_from", "told", "wait_until")
+
+    def __init__(
+        self,
+        name: str,
+        address: str = "",
+        asserted: str | None = None,
+        own_from: bool = False,
+        limited: bool = False,
+        told: bool = True,
+    ) -> None:
+        self.name = name
+        self.address = address
+        self.asserted = asserted
+        self.own_from = own_from
+        self.limited = limited
+        self.told = told
+        self.wait_until = 0.0
+        """Until then it was told to wait, by a `Retry-After`."""
+
+    def sign(self, headers: Headers) -> None:
+        """Set who it is on what it has sent (RFC 3325 section 5)."""
+        if self.asserted:
+            headers[ASSERTED] = self.asserted
+        elif self.asserted is not None:
+            headers.pop(ASSERTED, None)
+
+    def is_from(self, caller: str) -> bool:
+        """Whether `caller`, a From, names it, with or without a prefix."""
+        if caller == self.name:
+            return True
+        try:
+            return parse(caller).address == parse(self.name).address
+        except BadURI:
+            return False
+
+
+class Gate:
+    """Turns requests away."""
+
+    def __init__(self, timers: Timers, journal: Journal, syntax: Syntax, limits: Any, retry_after: int) -> None:
+        """`limits` is `gortc.admission.limits.Limits`; `retry_after` is how long, in seconds, whoever is turned away
+        because there is too much to do waits at least. `timers` are not those of calls."""
+        self.timers = timers
+        self.admitted = 0
+        """How many new sessions were let in since it was opened."""
+        self.refused = 0
+        """How many were not, because there is too much to do."""
+        self._limit = UNLIMITED
+        self._late_at = inf
+        self._retry_after = retry_after
+        self._journal = journal
+        self._syntax = syntax
+        self._now = timers.clock.seconds
+        self._dialogues_max: int = limits.dialogues
+        self._methods: dict[str, Meter] = {
+            method: Meter(timers, rate.per_second, rate.burst)
+            for method, rate in limits.methods.items()
+            if rate is not None
+        }
+        rate = limits.requests
+        self._requests: Meter | None = None if rate is None else Meter(timers, rate.per_second, rate.burst)
+
+    def open(self, limit: int = UNLIMITED, late_at: float = inf) -> None:
+        """Let in so many new sessions, until it is opened again; and none after the time `late_at`, for what is due
+        then is late: the reactor has been at work for too long."""
+        self.admitted = self.refused = 0
+        self._limit, self._late_at = limit, late_at
+
+    def full(self) -> bool:
+        """Whether there is too much to do for a new session."""
+        return self.admitted >= self._limit or self._now() > self._late_at
+
+    def turns_away(self, channel: Channel, request: Request, first: bool) -> bool:
+        """Whether `request` may not go on; then it has been answered. `first`: it would open a session."""
+        guest = channel.guest
+        if first and self.full():
+            self.refused += 1
+            wait = self._retry_after * (1.0 + random())  # so that not all come back at once
+            return self._refuse(channel, guest, request, "overload", "the server has too much to do", wait)
+        assert guest is not None  # whoever has none is asked about for the sake of the load only
+        if first and guest.own_from and not guest.is_from(request.caller):
+            self._journal.note("false From", channel.name, request)
+            self._syntax.answer(channel, request, 403, Reason=f"From must be {guest.name}")
+            return True
+        return guest.limited and self._too_much(channel, guest, request, first)
+
+    def _too_much(self, channel: Channel, guest: Guest, request: Request, first: bool) -> bool:
+        if first and len(channel.sessions) >= self._dialogues_max:
+            self._journal.note("too many dialogues", channel.name, request)
+            self._syntax.answer(channel, request, 503, Reason="you have too many dialogues")
+            return True
+        meter = self._methods.get(request.method)
+        wait = 0.0 if meter is None else meter.take(guest.name)
+        if wait == 0.0 and first and self._requests is not None and guest.address:
+            wait = self._requests.take(guest.address)
+        return wait > 0.0 and self._refuse(channel, guest, request, "too many requests", "you ask too often", wait)
+
+    def _refuse(
+        self, channel: Channel, guest: Guest | None, request: Request, what: str, reason: str, wait: float
+    ) -> bool:
+        """503, and how long to wait (RFC 3261 section 21.5.4). Who does not wait is not read from for that time."""
+        seconds = ceil(wait)
+        self._syntax.answer(channel, request, 503, Reason=reason, **{"Retry-After": seconds})
+        if guest is None or not guest.limited:
+            self._journal.counts[what] += 1
+            return True
+        now = self._now()
+        if now >= guest.wait_until:
+            guest.wait_until = now + seconds
+            self._journal.note(what, channel.name, request)
+        else:
+            self._journal.counts[what] += 1
+            channel.hush(guest.wait_until - now)
+        return True

@@ -1,0 +1,62 @@
+"""The authenticator `mtls`: which names a certificate is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+
+from gortc.admission.interfaces import AuthContext, Handshake, Refused
+from gortc.admission.mtls import ask, load_mtls, names
+from tests.certificates import issue
+
+
+def shown(userid: str, certificate: Any) -> Handshake:
+    """The handshake of a peer that shows `certificate`."""
+    return Handshake(userid=userid, address="203.0.113.5", url="/rtc", headers={}, certificate=certificate)
+
+
+NAMES = [
+    x509.DNSName("B.test"),
+    x509.DNSName("*.wild.test"),
+    x509.RFC822Name("alice@GORTC.local"),
+    x509.UniformResourceIdentifier("sip:bob@b.test"),
+    x509.UniformResourceIdentifier("SIP:c.test"),
+    x509.UniformResourceIdentifier("https://d.test"),
+]
+
+
+@pytest.mark.parametrize("userid", ["b.test", "alice@gortc.local", "bob@b.test", "c.test"])
+def test_names_that_it_is_for(tmp_path: Path, userid: str) -> None:
+    assert ask(shown(userid, issue(tmp_path, "x.test", names=NAMES).certificate)) == userid
+
+
+@pytest.mark.parametrize(
+    "userid", ["x.test", "a.wild.test", "*.wild.test", "Alice@gortc.local", "d.test", "alice@b.test", "test"]
+)
+def test_names_that_it_is_not_for(tmp_path: Path, userid: str) -> None:
+    """Its common name is one of them."""
+    with pytest.raises(Refused, match="403 your certificate is not"):
+        ask(shown(userid, issue(tmp_path, "x.test", names=NAMES).certificate))
+
+
+def test_one_without_alternative_names(tmp_path: Path) -> None:
+    certificate = issue(tmp_path, "x.test", names=()).certificate
+    assert names(certificate) == set()
+    with pytest.raises(Refused):
+        ask(shown("x.test", certificate))
+
+
+def test_without_a_certificate_the_next_one_is_asked() -> None:
+    assert ask(shown("b.test", None)) is None
+
+
+def test_there_is_nothing_to_configure() -> None:
+    log = Logger()
+    assert load_mtls(AuthContext("mtls", {}, "gortc.local", Clock(), log)) is ask
+    with pytest.raises(ValueError, match="no such key: ca"):
+        load_mtls(AuthContext("mtls", {"ca": "ca.pem"}, "gortc.local", Clock(), log))

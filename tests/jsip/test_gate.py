@@ -1,0 +1,230 @@
+"""The gate: who is turned away, with which answer. docs/jsip.md section 6, "Turned away"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gortc.admission.limits import Limits, Rate
+from gortc.jsip.gate import Guest
+from gortc.testing import User
+from tests.jsip.kit import Stage
+
+
+def guest(user: User, **what: Any) -> Guest:
+    """`user` is a stranger."""
+    made = Guest(user.name, **{"address": "203.0.113.5", "limited": True, **what})
+    user.channel.guest = made
+    return made
+
+
+def ask(user: User, method: str, dialogue: str, cseq: int = 1, **headers: Any) -> dict[str, Any] | None:
+    """Send a request; its answer, where there is one at once."""
+    user.inbox.clear()
+    made = {"Type": method, "Request-URI": "service@gortc.local", "From": user.name, "To": "service@gortc.local"}
+    user.send({**made, "DialogueID": dialogue, "CSeq": cseq, **headers})
+    return user.inbox[-1] if user.inbox else None
+
+
+def limits(**what: Any) -> Limits:
+    """Wide ones but for these."""
+    return Limits(**{"methods": {}, "requests": None, **what})
+
+
+STARTERS = ["INVITE", "MESSAGE", "REGISTER", "OPTIONS", "SUBSCRIBE"]
+
+
+@pytest.mark.proves("D-19")
+@pytest.mark.parametrize("method", STARTERS)
+def test_a_user_asks_too_often_by_one_method(method: str) -> None:
+    """The other methods are not touched, nor other users."""
+    with Stage(limits=limits(methods={method: Rate(0.5, 2)})) as stage:
+        alice, bob = stage.person("alice"), stage.person("bob")
+        guest(alice)
+        guest(bob)
+        stage.probe.reactions[method] = lambda task, request: task.answer(request, 486)
+        for number in range(2):
+            answer = ask(alice, method, f"d{number}")
+            assert answer is not None
+            assert answer["Code"] == 486
+        answer = ask(alice, method, "d3")
+        assert answer is not None
+        assert (answer["Code"], answer["Retry-After"], answer["Reason"]) == (503, 2, "you ask too often")
+        other = next(one for one in STARTERS if one != method)
+        stage.probe.reactions[other] = lambda task, request: task.answer(request, 200 if other != "INVITE" else 486)
+        assert ask(alice, other, "d4")["Code"] != 503  # type: ignore[index]
+        assert ask(bob, method, "d5")["Code"] == 486  # type: ignore[index]
+        stage.advance(2)
+        assert ask(alice, method, "d6")["Code"] == 486  # type: ignore[index]
+        stage.advance(32)
+        stage.counted("too many requests")
+        stage.forget()
+
+
+@pytest.mark.proves("D-19")
+@pytest.mark.parametrize("method", ["INFO", "UPDATE", "MESSAGE", "NOTIFY", "INVITE"])
+def test_in_a_dialogue_too(method: str) -> None:
+    """The call goes on, and its BYE is taken."""
+    rates = {method: Rate(0.1, 2), "INVITE": Rate(0.1, 3 if method == "INVITE" else 1)}
+    with Stage(limits=limits(methods=rates)) as stage:
+        alice = stage.person("alice")
+        guest(alice)
+        stage.play("alice INVITE", "service 200", "alice ACK")
+        talk = stage.talks["alice"]
+        stage.probe.reactions[method] = lambda task, request: task.answer(request, 200)
+        codes = []
+        for _ in range(3):
+            request = talk.send(method, body="x")
+            codes.append(alice.inbox[-1]["Code"])
+            if method == "INVITE":
+                talk.send("ACK", headers={"RelatedID": request["CSeq"]})
+        assert codes == [200, 200, 503]
+        stage.play("alice BYE")
+        assert alice.inbox[-1]["Code"] == 200
+        stage.node.journal.counts.pop("stray ACK", None)
+        stage.counted("too many requests")
+        stage.forget()
+
+
+@pytest.mark.proves("D-19")
+def test_what_ends_something_is_always_taken() -> None:
+    with Stage(limits=limits(methods={"INVITE": Rate(0.1, 1)})) as stage:
+        guest(stage.person("alice"))
+        stage.play("alice INVITE", "alice CANCEL", "alice ACK")
+        assert "alice < 487 INVITE" in stage.lines
+        stage.forget()
+
+
+@pytest.mark.proves("D-20")
+def test_an_address_asks_too_often() -> None:
+    """Whoever is there, and whatever they ask for; another address is not touched, nor is one that nobody knows."""
+    with Stage(limits=limits(requests=Rate(1, 3))) as stage:
+        users = [stage.person(name) for name in ("alice", "bob", "carol", "dave")]
+        for user, address in zip(users, ("203.0.113.5", "203.0.113.5", "203.0.113.6", ""), strict=True):
+            guest(user, address=address)
+        stage.probe.reactions["MESSAGE"] = lambda task, request: task.answer(request, 200)
+        alice, bob, carol, dave = users
+        codes = [ask(user, "MESSAGE", f"d{at}") for at, user in enumerate((alice, bob, alice, bob, carol, *[dave] * 5))]
+        assert [answer and answer["Code"] for answer in codes] == [200, 200, 200, 503, 200, *[200] * 5]
+        stage.counted("too many requests")
+        stage.forget()
+
+
+@pytest.mark.proves("D-21")
+def test_too_many_dialogues() -> None:
+    """One that has ended makes room for another."""
+    with Stage(limits=limits(dialogues=2)) as stage:
+        alice = stage.person("alice")
+        guest(alice)
+        for name in ("d1", "d2"):
+            assert ask(alice, "INVITE", name) is None
+        answer = ask(alice, "MESSAGE", "d3")
+        assert answer is not None
+        assert (answer["Code"], answer["Reason"]) == (503, "you have too many dialogues")
+        assert "Retry-After" not in answer
+        ask(alice, "CANCEL", "d1", 2, RelatedID=1)
+        ask(alice, "ACK", "d1", 3, RelatedID=1)
+        assert ask(alice, "INVITE", "d4") is None
+        for name in ("d2", "d4"):
+            ask(alice, "CANCEL", name, 2, RelatedID=1)
+            ask(alice, "ACK", name, 3, RelatedID=1)
+        stage.counted("too many dialogues")
+        stage.forget()
+
+
+@pytest.mark.proves("D-22")
+def test_who_does_not_wait_is_not_read_from() -> None:
+    """The first one too many is told; one more before its time, and it is not listened to until then."""
+    with Stage(limits=limits(methods={"MESSAGE": Rate(0.25, 1)})) as stage:
+        alice = stage.person("alice")
+        guest(alice)
+        hushed: list[float] = []
+        alice.channel.connection.hush = hushed.append  # type: ignore[method-assign, union-attr]
+        stage.probe.reactions["MESSAGE"] = lambda task, request: task.answer(request, 200)
+        ask(alice, "MESSAGE", "d1")
+        assert ask(alice, "MESSAGE", "d2")["Retry-After"] == 4  # type: ignore[index]
+        assert hushed == []
+        stage.advance(1)
+        assert ask(alice, "MESSAGE", "d3")["Code"] == 503  # type: ignore[index]
+        assert hushed == [3.0]
+        stage.advance(3)
+        assert ask(alice, "MESSAGE", "d4")["Code"] == 200  # type: ignore[index]
+        assert ask(alice, "MESSAGE", "d5")["Code"] == 503  # type: ignore[index]
+        assert hushed == [3.0]
+        stage.counted(*["too many requests"] * 3)
+        stage.forget()
+
+
+@pytest.mark.proves("D-23")
+@pytest.mark.parametrize("admit", [0.5, 0.25, 0.01])
+def test_a_part_of_new_sessions(admit: float) -> None:
+    """And what runs goes on, whoever it is, as before."""
+    with Stage(retry_after=3) as stage:
+        alice, bob = stage.person("alice"), stage.person("bob")
+        stage.play("bob INVITE", "service 200", "bob ACK")
+        stage.node.gate.open(round(200 * admit))
+        stage.probe.reactions["MESSAGE"] = lambda task, request: task.answer(request, 200)
+        answers = [ask(alice, "MESSAGE", f"d{number}") for number in range(200)]
+        codes = [answer and answer["Code"] for answer in answers]
+        assert codes.count(200) == 200 * admit
+        assert codes.count(503) == 200 - 200 * admit
+        waits = {answer["Retry-After"] for answer in answers if answer and answer["Code"] == 503}
+        assert waits <= {3, 4, 5, 6}
+        assert len(waits) > 1  # not all shall come back at the same time
+        stage.probe.reactions["INFO"] = lambda task, request: task.answer(request, 200)
+        stage.talks["bob"].send("INFO")
+        assert bob.inbox[-1]["Code"] == 200
+        stage.play("bob BYE")
+        stage.node.gate.open()
+        assert ask(alice, "MESSAGE", "last")["Code"] == 200  # type: ignore[index]
+        stage.counted(*["overload"] * codes.count(503))
+        stage.forget()
+
+
+@pytest.mark.proves("C-69")
+@pytest.mark.parametrize("asserted", ["alice@gortc.local", "", None])
+def test_who_is_asserted(asserted: str | None) -> None:
+    """On all that it sends: requests and responses."""
+    with Stage() as stage:
+        alice = stage.person("alice")
+        guest(alice, asserted=asserted, limited=False)
+        wanted = {"alice@gortc.local": "alice@gortc.local", "": None, None: "somebody"}[asserted]
+        spoofed: dict[str, Any] = {"P-Asserted-Identity": "somebody"}
+        ask(alice, "MESSAGE", "d1", **spoofed)
+        stage.play("service 200")
+        stage.probe.reactions["MESSAGE"] = lambda task, request: task.open("alice@gortc.local", "OPTIONS") and None
+        stage.person("bob").send(
+            {"Type": "MESSAGE", "Request-URI": "x@gortc.local", "From": "bob", "To": "x", "DialogueID": "d2", "CSeq": 1}
+        )
+        options = alice.inbox[-1]
+        answer = {"Type": "RESPONSE", "Code": 200, "P-Asserted-Identity": "somebody"}
+        alice.send({**answer, **{name: options[name] for name in ("From", "To", "DialogueID", "CSeq")}})
+        seen = [message for message in stage.probe.messages if message.method in ("MESSAGE", "OPTIONS")]
+        said = [message.get("P-Asserted-Identity") for message in seen if message.session.channel is alice.channel]
+        assert said == [wanted, wanted]
+        stage.advance(10)
+        stage.forget()
+
+
+@pytest.mark.proves("C-70")
+@pytest.mark.parametrize(
+    ("caller", "good"),
+    [
+        ("alice@gortc.local", True), ("sip:alice@gortc.local", True), ("alice@GORTC.local", True),
+        ("alice@gortc.local;x=1", True), ("Alice@gortc.local", False), ("bob@gortc.local", False), ("alice", False),
+        ("alice@gortc.local.evil.example", False), ("Alice <alice@gortc.local>", False), ("@", False),
+    ],
+)  # fmt: skip
+def test_from_must_be_ones_own(caller: str, good: bool) -> None:
+    with Stage() as stage:
+        alice = stage.person("alice")
+        guest(alice, own_from=True)
+        stage.probe.reactions["MESSAGE"] = lambda task, request: task.answer(request, 200)
+        answer = ask(alice, "MESSAGE", "d1", From=caller)
+        assert answer is not None
+        assert answer["Code"] == (200 if good else 403)
+        if not good:
+            assert answer["Reason"] == "From must be alice@gortc.local"
+            stage.counted("false From")
+        stage.forget()
