@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from gortc.jsip.gate import Gate
-from gortc.jsip.layers import Journal
 from gortc.jsip.timers import Timers
+from gortc.node import Node
 from gortc.overload import CALM, LOOK_EVERY, SHEDDING, Overload
 from gortc.settings import Settings
 
@@ -24,14 +23,13 @@ class Machine:
 
     def __init__(self, cost: float, refusal: float = 0.0, **settings: Any) -> None:
         self.clock = Clock()
-        self.journal = Journal()
         self.cost = cost
         self.refusal = refusal
         self.worked = 0.0
         made = Settings(**settings)
-        timers = Timers(self.clock, fail)
-        self.gate = Gate(timers, self.journal, None, made.limits, made.retry_after)  # type: ignore[arg-type]
-        self.overload = Overload(self.gate, made, timers, self.journal, lambda: self.worked)
+        node = Node(made, self.clock)
+        self.gate, self.journal = node.gate, node.journal
+        self.overload = Overload(self.gate, made, Timers(self.clock, fail), node.journal, lambda: self.worked)
         self.overload.start()
 
     def ask(self, rate: float, seconds: float) -> tuple[int, int]:
