@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import ILogObserver, Logger
@@ -24,9 +23,11 @@ from gortc.plugins import find
 from gortc.service.registry import ServiceError, discover
 from gortc.settings import Settings
 from gortc.signals import signals
+from gortc.transport.listening import listening
 from gortc.transport.onward import trust
 from gortc.transport.outbound import Outbound
 from gortc.transport.route import Route
+from gortc.transport.tls import NEEDS
 from gortc.transport.websocket import RtcFactory
 
 GOING_AWAY = 1001  # RFC 6455 section 7.4.1: a server going down
@@ -79,14 +80,19 @@ class Server(Service):
         )
         self.drain = Drain(self.node, timers, factory.connections, self._stop_listening)
         for text in self.settings.rtc:
-            listening: Deferred[IListeningPort] = serverFromString(self._reactor, text).listen(factory)
-            listening.addCallback(self.ports.append)
-            failures: list[Any] = []
-            listening.addErrback(failures.append)
-            if failures:
-                why = failures[0].value
-                reason = why.socketError if isinstance(why, CannotListenError) else why
-                raise StartFailed(f"gortc: can't listen on {text}: {reason}")
+            self._listen(text)
+
+    def _listen(self, text: str) -> None:
+        failed: list[Any] = []
+        try:
+            opened: Deferred[IListeningPort] = listening(self._reactor, text).listen(self._factory)
+            opened.addCallbacks(self.ports.append, lambda failure: failed.append(failure.value))
+        except (ValueError, OSError) as error:
+            failed.append(error)
+        if failed:
+            why = failed[0]
+            reason = why.socketError if isinstance(why, CannotListenError) else why
+            raise StartFailed(f"gortc: can't listen on {text}: {reason}")
 
     def _authenticators(self) -> dict[str, Ask]:
         """Those that say who a peer is. Raises StartFailed."""
@@ -107,7 +113,7 @@ class Server(Service):
             try:
                 trust(route)
             except ImportError:
-                raise StartFailed(f"gortc: {host}: TLS needs pip install 'gortc[tls]'") from None
+                raise StartFailed(f"gortc: {host}: {NEEDS}") from None
             except (OSError, ValueError) as error:
                 raise StartFailed(f"gortc: routes: {host}: {error}") from None
 
@@ -134,7 +140,7 @@ class Server(Service):
             address: Any = port.getHost()
             if hasattr(address, "port"):
                 host = f"[{address.host}]" if ":" in address.host else address.host
-                scheme = "wss" if getattr(port, "_tls", False) or "TLS" in str(port) else "ws"
+                scheme = "wss" if getattr(port, "_type", "") == "TLS" else "ws"
                 urls.append(f"{scheme}://{host}:{address.port}{self.settings.path}?userid=USERID")
             else:
                 urls.append(f"ws+unix:{address.name!r}{self.settings.path}?userid=USERID")

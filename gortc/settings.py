@@ -277,7 +277,7 @@ def listening_host(text: str) -> str:
     """
     args, options = parse_endpoint(text)
     kind = args[0].lower()
-    if kind in ("tcp", "tcp4", "tcp6", "ssl"):
+    if kind in ("tcp", "tcp4", "tcp6", "ssl", "tls"):
         port = int(options["port"] if "port" in options else args[1])
         if not 0 <= port <= 65535:
             raise ValueError(text)

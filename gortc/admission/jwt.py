@@ -70,7 +70,7 @@ class Tokens:
                 raise ValueError(f"{name} must be a text")
         path = str(config.get("keys", config.get("secret")))
         read = read_keys if "keys" in config else read_secret
-        self._keys: Fresh[list[Key]] = Fresh((path,), lambda: read(path))
+        self._keys: Fresh[list[Key]] = Fresh(lambda: (path,), lambda: read(path))
         once_max = config.get("once_max", 100_000)
         if not isinstance(once_max, int) or once_max < 1:
             raise ValueError("once_max must be a number of tokens")

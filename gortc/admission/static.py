@@ -260,7 +260,7 @@ def _users(config: Mapping[str, Any]) -> Callable[[], Users]:
         path = config["file"]
         if not isinstance(path, str) or not path:
             raise ValueError(f"file must be the name of a file, not {path!r}")
-        return Fresh((path,), partial(_read_file, path)).value
+        return Fresh(lambda: (path,), partial(_read_file, path)).value
     given = config["users"]
     if not isinstance(given, Mapping) or not all(isinstance(userid, str) for userid in given):
         raise ValueError("users must be a dict: userid -> hash")

@@ -23,8 +23,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from gortc.admission.interfaces import Ask, AuthContext, Handshake, Refused
-from gortc.transport.onward import trust
-from gortc.transport.route import Route
+from gortc.transport.tls import Trusted
 
 ANSWER_MAX: Final = 16_384
 """So many bytes of an answer are read, and what arrived along with the last of them."""
@@ -218,7 +217,7 @@ class _Trust:
         self._creator: Any = None
         if parts.scheme == "https":
             try:
-                self._creator = trust(Route(f"wss://{parts.netloc}", ca=hook.ca))
+                self._creator = Trusted(parts.hostname or "", hook.ca)
             except ImportError:
                 raise ValueError("webhook needs pip install 'gortc[auth]'") from None
             except OSError as error:

@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from gortc.transport.life import Mortal, given_up
 from gortc.transport.route import Route
+from gortc.transport.tls import Trusted, failure
 from gortc.transport.websocket import RESUME, UNSUPPORTED
 
 if TYPE_CHECKING:
@@ -223,12 +224,13 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802
         """The connection has gone."""
         self._leave()
-        super().connectionLost(reason)
+        broken = failure(reason.value)
+        super().connectionLost(Failure(ConnectionLost(broken)) if broken else reason)
         replaced = self.remoteCloseCode == REPLACED  # by another node of our name: let it be, for a while
         pause = self._outbound.settings.times.back_off_max if replaced else 0.0
         why = self.remoteCloseReason or self.wasNotCleanReason or "closed"
         if not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted):
-            why = f"TLS: {reason.value!r}"
+            why = f"TLS: {broken or reason.value}"
         self._link.failed(why, pause)
 
     def _leave(self) -> None:
@@ -250,7 +252,7 @@ def late_greeting(connection: HopProtocol) -> None:
 
 
 def reach(route: Route, reactor: Any, timeout: float) -> IStreamClientEndpoint:
-    """The endpoint of a route; its certificate is checked where it is TLS. Raises what `trust` raises."""
+    """The endpoint of a route; its certificate is checked where it is TLS. Raises what `Trusted` raises."""
     parts = urlsplit(route.url)
     endpoint: Any = HostnameEndpoint(reactor, route.host, parts.port or (443 if route.secure else 80), timeout=timeout)
     if route.secure:
@@ -258,23 +260,6 @@ def reach(route: Route, reactor: Any, timeout: float) -> IStreamClientEndpoint:
     return endpoint  # type: ignore[no-any-return]
 
 
-def trust(route: Route) -> Any:
-    """What checks the certificate of a route. Raises ImportError without pyOpenSSL, and OSError or ValueError where
-    there are no certificates to be read from its `ca`."""
-    from OpenSSL.crypto import Error
-    from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
-
-    if route.ca is None:
-        return optionsForClientTLS(route.host)
-    with open(route.ca, "rb") as file:
-        blocks = [block + END for block in file.read().split(END)[:-1]]
-    try:
-        certificates = [Certificate.loadPEM(block) for block in blocks]
-    except Error:
-        certificates = []
-    if not certificates:
-        raise ValueError(f"{route.ca} has no certificates that can be read")
-    return optionsForClientTLS(route.host, trustRootFromCertificates(certificates))
-
-
-END = b"-----END CERTIFICATE-----"
+def trust(route: Route) -> Trusted:
+    """Whom we trust there, and what we show. Raises what `Trusted` raises."""
+    return Trusted(route.host, route.ca, route.certificate)

@@ -37,6 +37,8 @@ class Route:
     """The `Authorization` header of the handshake: our credentials there, such as `Bearer ...`."""
     ca: str | None = field(default=None, validator=_text)
     """A PEM file of the certificates to trust there; by default those that the system trusts."""
+    certificate: str | None = field(default=None, validator=_text)
+    """A PEM file of what we show there: our certificate, those between it and its root, and the key."""
 
     @property
     def host(self) -> str:

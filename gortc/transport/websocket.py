@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,7 +28,7 @@ from gortc.transport.credentials import BadCredentials, credentials
 from gortc.transport.life import Mortal, given_up
 from gortc.transport.line import Line, Reading
 from gortc.transport.names import BadName, channel_name
-from gortc.transport.tls import peer_certificate
+from gortc.transport.tls import failure, peer_certificate
 
 if TYPE_CHECKING:
     from autobahn.websocket.types import ConnectionRequest
@@ -275,6 +276,11 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         self.factory.connections.discard(self)
         admission, asked = self.factory.admission, self._admitting
         admission.done(self)
+        broken = failure(reason.value)
+        if broken:
+            if self.channel is None:
+                self.factory.channels.journal.note("TLS failed", self.address, broken)
+            reason = Failure(ConnectionLost(broken))  # Autobahn would log an error each time
         admission.leave(self.counted)
         self.counted = ""
         if asked is not None:

@@ -28,7 +28,7 @@ from zope.interface import implementer
 
 from gortc.admission.interfaces import Ask, AuthContext, Handshake, Refused
 from gortc.admission.webhook import Hook, Webhook, load_webhook
-from tests.wire.test_tls_wire import make_certificate
+from tests.certificates import issue
 
 ALICE = "alice@gortc.com"
 TOLD_TO_THE_HOOK = "Bearer hook-secret"
@@ -383,7 +383,7 @@ class Talkers(Factory):
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    return make_certificate(tmp_path, "localhost")
+    return issue(tmp_path, "localhost").path
 
 
 def vouched(certificate: Path) -> Any:
@@ -523,7 +523,7 @@ async def test_its_certificate_is_not_trusted(ports: Ports, certificate: Path, w
     ear = Ear()
     port = ports.listen(Site(ear), vouched(certificate))
     host = "127.0.0.1" if what == "another host" else "localhost"
-    ca = make_certificate(tmp_path, "elsewhere.test") if what == "another one" else certificate
+    ca = issue(tmp_path, "elsewhere.test").path if what == "another one" else certificate
     ask = load(
         url=f"https://{host}:{port}/",
         authorization=TOLD_TO_THE_HOOK,
