@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("tls", "ssl")
 """The kinds of endpoint strings that are TLS."""
+BACKLOG: Final = 1024
+"""So many connections may wait to be accepted, where the string does not say: whole crowds come back at once."""
+BACKLOG_AT: Final = 3
+"""Where the string has it, if it does not name it."""
 CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: RFC 9325 section 4.2 recommends forward secrecy with authenticated encryption. All of TLS 1.3 are."""
 
@@ -45,7 +49,7 @@ class Listening:
     clientCA: str = ""  # noqa: N815
     """A PEM file of the roots of clients' certificates. A client may show one; it must then be good."""
     interface: str = ""
-    backlog: int = field(default=50, converter=int)
+    backlog: int = field(default=BACKLOG, converter=int)
 
 
 def listening(reactor: Any, text: str) -> IStreamServerEndpoint:
@@ -55,6 +59,8 @@ def listening(reactor: Any, text: str) -> IStreamServerEndpoint:
     """
     args, options = parse_endpoint(text)
     if args[0].lower() not in KINDS:
+        if len(args) <= BACKLOG_AT and "backlog" not in options:
+            text += f":backlog={BACKLOG}"
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
         return endpoint
     names = ("port", "interface", "backlog")

@@ -143,7 +143,8 @@ def twistd(*arguments: str) -> list[str]:
 class Process:
     """`twistd -n --pidfile=` with `arguments` in `folder`; its log must be JSON on standard output."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, path: str = "") -> None:
+        """`path` is where Python looks for modules besides."""
         self.events: list[Json] = []
         self.other: list[str] = []
         self._news = threading.Condition()
@@ -153,7 +154,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": path},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
