@@ -170,8 +170,10 @@ def opening(userid: str, port: int, headers: Mapping[str, str]) -> bytes:
 class Honest:
     """An honest user, who connects, calls and talks, over and over, while an attack goes on."""
 
-    def __init__(self, victim: Victim, userid: str = f"honest@{REALM}", **headers: str) -> None:
+    def __init__(self, victim: Victim, userid: str = f"honest@{REALM}", stays: bool = False, **headers: str) -> None:
+        """`stays`: it connects once. `headers` are those of its handshakes."""
         self.victim = victim
+        self.stays = stays
         self.userid = userid
         self.codes: Counter[int] = Counter()
         self.took: list[float] = []
@@ -195,8 +197,8 @@ class Honest:
 
     def _run(self) -> None:
         try:
+            peer = self._connect()
             while not self._over.is_set():
-                peer = Peer(self.victim.node, self.userid, source_address=(HONEST, 0), additional_headers=self._headers)
                 talk = peer.open("INVITE", f"talk@{REALM}", Router=f"{REALM};type=talk", Body="v=0")
                 while self._answered(peer) < 200:
                     pass
@@ -209,9 +211,15 @@ class Honest:
                     self._over.wait(0.03)
                 talk.send("BYE")
                 self._answered(peer)
-                peer.leave()
+                if not self.stays:
+                    peer.leave()
+                    peer = self._connect()
+            peer.leave()
         except BaseException as error:
             self.failures.append(error)
+
+    def _connect(self) -> Peer:
+        return Peer(self.victim.node, self.userid, source_address=(HONEST, 0), additional_headers=self._headers)
 
     def _answered(self, peer: Peer) -> int:
         code: int = peer.receive()["Code"]

@@ -278,11 +278,11 @@ class Node:
 
 
 class Peer:
-    """A WebSocket client with a userid."""
+    """A WebSocket client with a userid: `name`, in the node's realm where it has none, unless it is the `whole` one."""
 
-    def __init__(self, node: Node, name: str, **options: Any) -> None:
+    def __init__(self, node: Node, name: str, whole: bool = False, **options: Any) -> None:
         self.node = node
-        self.name = name if "@" in name else f"{name}@{node.realm}"
+        self.name = name if whole or "@" in name else f"{name}@{node.realm}"
         options = {"open_timeout": PATIENCE, "close_timeout": PATIENCE, "proxy": None, "ping_interval": None, **options}
         self.socket: ClientConnection = connect(node.url(self.name), **options).__enter__()
 
