@@ -8,7 +8,8 @@ AT_RANDOM := tests/model tests/jsip/test_syntax_fuzz.py tests/transport/test_exa
 COMPILED := build/compiled
 
 .DELETE_ON_ERROR:
-.PHONY: run demo test fuzz check docs compiled soak bench bench-count bench-pauses bench-storm bench-profile format clean
+.PHONY: run demo test browser attack fuzz check docs compiled soak bench bench-count bench-overload bench-pauses bench-storm \
+	bench-profile format clean
 
 run: $(VENV)/run
 	exec $(BIN)/twistd -n --pidfile= gortc $(ARGS)
@@ -16,7 +17,7 @@ run: $(VENV)/run
 demo: $(VENV)/run
 	$(BIN)/python -m gortc.client.demo $(ARGS)
 
-test: $(VENV)/dev $(COMPILED)/done
+test: $(VENV)/dev $(COMPILED)/done | browser
 	@# a network that loses packets, for root
 	@test "$$(id -u)" != 0 || { command -v ip && command -v nft; } >/dev/null \
 		|| { apt-get update && apt-get install -y iproute2 nftables; }
@@ -24,7 +25,16 @@ test: $(VENV)/dev $(COMPILED)/done
 	$(BIN)/python tests/coverage_floor.py
 	$(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=ci $(AT_RANDOM)
 	$(BIN)/pytest -n auto --dist loadfile -o "pythonpath=$(COMPILED) ." -m "not plain" \
-		--ignore=tests/model --ignore=tests/wire --ignore=tests/client --ignore=tests/test_docs.py
+		--ignore=tests/model --ignore=tests/wire --ignore=tests/attack --ignore=tests/client \
+		--ignore=tests/test_docs.py
+
+browser:
+	@command -v chromium >/dev/null || { apt-get update && apt-get install -y chromium; }
+
+# All attacks, and the page of their figures.
+attack: $(VENV)/dev $(COMPILED)/done | browser
+	$(BIN)/pytest tests/attack --page docs/attacks.md $(ARGS)
+	$(BIN)/python -m bench.overload $(COMPILED) --page docs/attacks.md
 
 # Until something is found, or nobody wants to wait any longer.
 fuzz: $(VENV)/dev
@@ -53,6 +63,10 @@ bench-count: $(COMPILED)/done
 
 bench-pauses: $(VENV)/run
 	$(BIN)/python -m bench.pauses $(ARGS)
+
+# Twice and five times as many calls as can be done: make bench-overload ARGS="--deaf"
+bench-overload: $(COMPILED)/done
+	$(BIN)/python -m bench.overload $(COMPILED) $(ARGS)
 
 bench-storm: $(COMPILED)/done
 	$(BIN)/python -m bench.storm $(COMPILED) $(ARGS)

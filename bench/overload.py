@@ -1,11 +1,12 @@
 """Overload: what is left of a server when more is asked of it than it can do.
 
-    python -m bench.overload COMPILED [--seconds 8] [--work 500] [--deaf] [--off]
+    python -m bench.overload COMPILED [--seconds 12] [--work 1000] [--deaf] [--off]
 
 First its capacity: calls to a service that takes `--work` microseconds of CPU to decide, as many as it can do. Then
-the same calls at half of that rate, at that rate, at twice and at five times as much, whatever the server does: a call
-is good where its 200 comes within two seconds. Meanwhile others are talking: how long their INFO takes, and whether
-they still talk at the end. Users heed `Retry-After`; `--deaf` ones do not. `--off` is without overload control.
+the same calls at half of that rate, at that rate, at twice and at five times as much, all at once and whatever the
+server does: a call is good where its 200 comes within two seconds. Meanwhile others are talking: how long their INFO
+takes, and whether they still talk at the end. Users wait for an answer before they call again, and for as long as
+`Retry-After` says; `--deaf` ones do neither. `--off` is without overload control.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from bench.run import GORTC, ServerProcess
 TALKING = 20
 INFO_EVERY = 0.1
 """Between two INFOs of one who talks, in seconds."""
+FIRST = 4.0
+"""So long the beginning is, in seconds: what is turned away then has not come back yet."""
 GOOD = 2.0
 """So long a caller waits for its 200, in seconds."""
 KEY = base64.b64encode(os.urandom(16)).decode()
@@ -79,6 +82,7 @@ class Figures:
     offered: int = 0
     held_back: int = 0
     good: int = 0
+    good_at_first: int = 0
     late: int = 0
     refused: int = 0
     unanswered: int = 0
@@ -163,6 +167,7 @@ class Crowd:
         self._full: set[User] = set()
         self.users = [User(port, f"user{number}", self._full) for number in range(users)]
         self.talking = [User(port, f"talking{number}", self._full) for number in range(TALKING)]
+        self._begin = 0.0
         self._asked: dict[tuple[str, int], float] = {}
         self._cseqs = {user.name: 2 for user in self.talking}
         self._codes: Counter[int] = Counter()
@@ -195,13 +200,13 @@ class Crowd:
         """Calls at this rate, whatever the server does."""
         figures = self.figures = Figures()
         cpu = process.cpu() if process else 0.0
-        begin = time.perf_counter()
+        begin = self._begin = time.perf_counter()
         number, talked = 0, 0
         while (now := time.perf_counter()) < begin + seconds:
             while begin + number / rate <= now:
                 user = self.users[number % len(self.users)]
                 figures.offered += 1
-                if not self.deaf and now < user.wait_until:
+                if not self.deaf and (user.calls or now < user.wait_until):
                     figures.held_back += 1
                 else:
                     self._call(user, begin + number / rate)
@@ -281,6 +286,7 @@ class Crowd:
             self.figures.late += 1
         else:
             self.figures.good += 1
+            self.figures.good_at_first += due < self._begin + FIRST
             self.figures.set_up.append(took)
 
 
@@ -315,19 +321,20 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     harmed = crowd.hang_up()
     server.stop()
     print(f"capacity: {capacity:.0f} calls a second; {users} users {'do not heed' if deaf else 'heed'} Retry-After")
-    head = f"{'load':>6}{'good':>8}{'refused':>9}{'kept':>8}{'late':>7}{'none':>7}"
+    head = f"{'load':>6}{'at first':>8}{'then':>8}{'refused':>9}{'kept':>8}{'late':>7}{'none':>7}"
     print(f"{head}   set-up p50 / p99 ms       INFO p50 / p99 ms   lost")
-    for times in TIMES:
+    for times in options.times or TIMES:
         server = Worker(cores[0], compiled, folder, options.work / 1e6, auth, options.off)
         process = Server(server.pid)
         crowd = Crowd(server.port, users, deaf)
         crowd.open_loop(capacity / 2, 1.0)
         one = crowd.open_loop(capacity * times, options.seconds, process)
-        goodput = one.good / options.seconds / capacity
+        first = one.good_at_first / FIRST / capacity
+        then = (one.good - one.good_at_first) / (options.seconds - FIRST) / capacity
         gone = crowd.hang_up()
         harmed += gone + one.lost
         print(
-            f"{times:5.1f}x{goodput:8.0%}{one.refused:9}{one.held_back:8}{one.late:7}{one.unanswered:7}"
+            f"{times:5.1f}x{first:8.0%}{then:8.0%}{one.refused:9}{one.held_back:8}{one.late:7}{one.unanswered:7}"
             f"   {ranked(one.set_up)}       {ranked(one.info)}   {one.lost + gone}   busy {one.busy:.0%}"
         )
         complaints = [line for line in server.stop() if "overload" not in line]
@@ -339,9 +346,10 @@ def main() -> int:
     """Read the options, and run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("compiled", type=Path)
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--work", type=float, default=500, help="CPU time that the service takes, in microseconds")
-    parser.add_argument("--users", type=int, default=5000)
+    parser.add_argument("--seconds", type=float, default=12)
+    parser.add_argument("--work", type=float, default=1000, help="CPU time that the service takes, in microseconds")
+    parser.add_argument("--users", type=int, default=6000)
+    parser.add_argument("--times", type=float, nargs="+", help="so many times its capacity")
     parser.add_argument("--gateways", action="store_true", help="20 connections that are trusted, and do not heed it")
     parser.add_argument("--deaf", action="store_true", help="users do not heed Retry-After")
     parser.add_argument("--off", action="store_true", help="without overload control")

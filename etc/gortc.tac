@@ -92,8 +92,8 @@ settings = configure(
     drop_log_per_second=10,
 
     # Overload: above this load (a part of the time of one core), or this lag in seconds, new sessions get 503 in part,
-    # until both are below the low marks; who gets it is to wait for so many seconds, or up to twice as many.
-    load_high=0.95,
+    # until both are below the low marks. Who gets it is to wait from 1 to twice so many seconds, by chance.
+    load_high=0.97,
     load_low=0.85,
     lag_high=0.25,
     lag_low=0.05,

@@ -1,6 +1,7 @@
 """Overload: what is done when there is more to do than can be done. docs/jsip.md section 6, "Turned away".
 
-    calm --load or lag above its high mark--> shedding --nobody turned away for a while, load below its low mark--> calm
+    calm --load or lag above its high mark for a while--> shedding
+    shedding --nobody turned away for a while, both below their low marks--> calm
 
 While it sheds, so many new sessions are let in as keep the load at its high mark, whatever is asked; the rest get 503.
 (What Hilt and Widjaja call occupancy control, in "Controlling overload in networks of SIP servers", 2008.) Running
@@ -26,10 +27,11 @@ LOOK_EVERY: Final = 0.1
 """Between two looks, in seconds."""
 WEIGHT: Final = 0.3
 """Of the latest look in the averages: a moment's work is no overload."""
-STEPS: Final = (0.8, 1.1)
+BUSY: Final = 0.3
+"""So many seconds at work without a break begin it. Who waits for longer has a crowd to turn away at once, and again
+when that crowd comes back."""
+STEPS: Final = (0.7, 1.2)
 """By no more than this changes what is let in, from one look to the next."""
-QUIET_LOOKS: Final = 10
-"""So many looks in which nobody was turned away end it."""
 
 CALM = "calm"
 SHEDDING = "shedding"
@@ -39,8 +41,7 @@ _log = Logger(namespace="gortc.overload")
 
 class Overload:
     """Of one server. `load` is the part of its time that the reactor's thread has worked, `lag` by how many seconds
-    what was due came late, `admitted` how many sessions a look were let in: all averages. `state` is one of the above.
-    """
+    what was due came late: averages. `state` is one of the above."""
 
     def __init__(
         self,
@@ -54,7 +55,6 @@ class Overload:
         self.state = CALM
         self.load = 0.0
         self.lag = 0.0
-        self.admitted = 0.0
         self._gate = gate
         self._settings = settings
         self._timers = timers
@@ -62,7 +62,10 @@ class Overload:
         self._worked = worked
         self._looks = timers.queue(LOOK_EVERY, look)
         self._now = self._worked_before = 0.0
+        self._busy = 0.0
         self._quiet = 0
+        # Who was turned away comes back: it is over when all have, and nobody had to be turned away again.
+        self._quiet_looks = round((2 * settings.retry_after + 1) / LOOK_EVERY)
         self._share = 0.0
         """How many sessions a look are let in while it sheds."""
 
@@ -80,36 +83,37 @@ class Overload:
         """Measure, and act."""
         now, worked = self._timers.clock.seconds(), self._worked()
         passed = max(now - self._now, LOOK_EVERY)
-        self.load += WEIGHT * ((worked - self._worked_before) / passed - self.load)
-        self.lag += WEIGHT * (passed - LOOK_EVERY - self.lag)
-        self.admitted += WEIGHT * (self._gate.admitted * LOOK_EVERY / passed - self.admitted)
+        load, lag, admitted = (worked - self._worked_before) / passed, passed - LOOK_EVERY, self._gate.admitted
+        self.load += WEIGHT * (load - self.load)
+        self.lag += WEIGHT * (lag - self.lag)
         self._now, self._worked_before = now, worked
         settings = self._settings
-        if self.state == CALM and (self.load >= settings.load_high or self.lag >= settings.lag_high):
-            self._begin()
-        late = passed - LOOK_EVERY >= settings.lag_high
-        self._open(self._limit(late) if self.state == SHEDDING else UNLIMITED)
+        self._busy = self._busy + passed if load >= settings.load_high else 0.0
+        if self.state == CALM and (self._busy >= BUSY or self.lag >= settings.lag_high):
+            self._begin(admitted)
+        # How much of it would have taken just as much time as there is.
+        fits = settings.load_high * LOOK_EVERY / (max(load, 0.01) * passed)
+        self._open(self._limit(fits) if self.state == SHEDDING else UNLIMITED)
 
-    def _begin(self) -> None:
+    def _begin(self, admitted: int) -> None:
         self.state = SHEDDING
         self._quiet = 0
-        self._share = self.admitted
+        self._share = float(admitted)
         self._journal.counts["overload began"] += 1
         text = "overload: load {load:.0%}, lag {lag:.2f} s; a part of new sessions gets 503"
         _log.warn(text, load=self.load, lag=self.lag)
 
-    def _limit(self, late: bool) -> int:
+    def _limit(self, fits: float) -> int:
         """How many may be let in until the next look."""
         settings = self._settings
         self._quiet = 0 if self._gate.refused else self._quiet + 1
-        if self._quiet >= QUIET_LOOKS and self.load < settings.load_low and self.lag < settings.lag_low:
+        if self._quiet >= self._quiet_looks and self.load < settings.load_low and self.lag < settings.lag_low:
             self.state = CALM
             _log.info("overload is over: all new sessions are taken")
             return UNLIMITED
-        least, most = STEPS
-        change = least if late else max(least, min(most, settings.load_high / max(self.load, 0.01)))
-        if change < 1.0 or self._gate.refused:  # what nobody has reached need not be more
-            self._share = max(1.0, self._share * change)
+        if fits < 1.0 or self._gate.refused:  # what nobody has reached need not be more
+            least, most = STEPS
+            self._share = max(1.0, self._share * max(least, min(most, fits)))
         return round(self._share)
 
     def _open(self, limit: int) -> None:

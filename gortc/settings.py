@@ -227,7 +227,7 @@ class Settings:
     """So many connections a second are closed when a drained server leaves, so that not all come back at once."""
     drop_log_per_second: int = _setting(10, _positive)
     """At most so many lines a second about dropped messages; the rest are counted only."""
-    load_high: float = _setting(0.95, _positive)
+    load_high: float = _setting(0.97, _positive)
     """Above this part of its time at work the server turns new sessions away (503); more than 1.0: never."""
     load_low: float = _setting(0.85, _positive)
     """Below it, all are taken again."""
@@ -236,7 +236,7 @@ class Settings:
     lag_low: float = _setting(0.05, _positive)
     """See `lag_high`."""
     retry_after: int = _setting(2, _positive)
-    """How long, in seconds, whoever is turned away is told to wait at least; at most twice as long, by chance."""
+    """How long, in seconds, whoever is turned away is told to wait: from 1 to twice as long, by chance."""
     times: Times = _setting(Times(), _times)
     """Every time of the stack."""
 

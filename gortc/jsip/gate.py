@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ASSERTED: Final = "P-Asserted-Identity"
 UNLIMITED: Final = 2**62
+HUSH_MAX: Final = 1.0
+"""Longer than so many seconds nobody is left unread: what has waited for longer is not worth an answer any more."""
 
 
 class Guest:
@@ -73,7 +75,7 @@ class Gate:
 
     def __init__(self, timers: Timers, journal: Journal, syntax: Syntax, limits: Any, retry_after: int) -> None:
         """`limits` is `gortc.admission.limits.Limits`; `retry_after` is how long, in seconds, whoever is turned away
-        because there is too much to do waits at least. `timers` are not those of calls."""
+        because there is too much to do waits on average. `timers` are not those of calls."""
         self.timers = timers
         self.admitted = 0
         """How many new sessions were let in since it was opened."""
@@ -109,7 +111,7 @@ class Gate:
         guest = channel.guest
         if first and self.full():
             self.refused += 1
-            wait = self._retry_after * (1.0 + random())  # so that not all come back at once
+            wait = 1.0 + int(2 * self._retry_after * random())  # so that not all come back at once
             return self._refuse(channel, guest, request, "overload", "the server has too much to do", wait)
         assert guest is not None  # whoever has none is asked about for the sake of the load only
         if first and guest.own_from and not guest.is_from(request.caller):
@@ -144,5 +146,5 @@ class Gate:
             self._journal.note(what, channel.name, request)
         else:
             self._journal.counts[what] += 1
-            channel.hush(guest.wait_until - now)
+            channel.hush(min(guest.wait_until - now, HUSH_MAX))
         return True

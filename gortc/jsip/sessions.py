@@ -61,7 +61,7 @@ class Sessions:
         method = request.method
         if method not in STARTERS:
             if method == ACK:
-                self.journal.note("stray ACK", channel.name, request)
+                self.journal.counts["stray ACK"] += 1  # mostly that of an INVITE which the gate has turned away
             else:
                 self._syntax.answer(channel, request, 481)
             return None

@@ -135,7 +135,7 @@ def test_too_many_dialogues() -> None:
 
 @pytest.mark.proves("D-22")
 def test_who_does_not_wait_is_not_read_from() -> None:
-    """The first one too many is told; one more before its time, and it is not listened to until then."""
+    """The first one too many is told; one more before its time, and it is not listened to, for a second at most."""
     with Stage(limits=limits(methods={"MESSAGE": Rate(0.25, 1)})) as stage:
         alice = stage.person("alice")
         guest(alice)
@@ -147,11 +147,11 @@ def test_who_does_not_wait_is_not_read_from() -> None:
         assert hushed == []
         stage.advance(1)
         assert ask(alice, "MESSAGE", "d3")["Code"] == 503  # type: ignore[index]
-        assert hushed == [3.0]
+        assert hushed == [1.0]
         stage.advance(3)
         assert ask(alice, "MESSAGE", "d4")["Code"] == 200  # type: ignore[index]
         assert ask(alice, "MESSAGE", "d5")["Code"] == 503  # type: ignore[index]
-        assert hushed == [3.0]
+        assert hushed == [1.0]
         stage.counted(*["too many requests"] * 3)
         stage.forget()
 
@@ -170,7 +170,7 @@ def test_a_part_of_new_sessions(admit: float) -> None:
         assert codes.count(200) == 200 * admit
         assert codes.count(503) == 200 - 200 * admit
         waits = {answer["Retry-After"] for answer in answers if answer and answer["Code"] == 503}
-        assert waits <= {3, 4, 5, 6}
+        assert waits <= {1, 2, 3, 4, 5, 6}
         assert len(waits) > 1  # not all shall come back at the same time
         stage.probe.reactions["INFO"] = lambda task, request: task.answer(request, 200)
         stage.talks["bob"].send("INFO")
