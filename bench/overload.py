@@ -1,12 +1,13 @@
 """Overload: what is left of a server when more is asked of it than it can do.
 
-    python -m bench.overload COMPILED [--seconds 12] [--work 1000] [--deaf] [--off]
+    python -m bench.overload COMPILED [--seconds 12] [--work 1000] [--who heeding deaf gateways] [--off]
 
 First its capacity: calls to a service that takes `--work` microseconds of CPU to decide, as many as it can do. Then
-the same calls at half of that rate, at that rate, at twice and at five times as much, all at once and whatever the
-server does: a call is good where its 200 comes within two seconds. Meanwhile others are talking: how long their INFO
+the same calls at that rate, at twice and at five times as much, from one moment to the next and whatever the server
+does: a call is good where its 200 comes within two seconds. "At first" is the first four seconds, before those who
+were turned away have come back; what is good is beside the capacity. Meanwhile others are talking: how long their INFO
 takes, and whether they still talk at the end. Users wait for an answer before they call again, and for as long as
-`Retry-After` says; `--deaf` ones do neither. `--off` is without overload control.
+`Retry-After` says; deaf ones do neither. `--off` is without overload control.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any
 
 import orjson
 
-from bench.load import REALM, Server, frame
+from bench.load import REALM, frame
 from bench.run import GORTC, ServerProcess
 
 TALKING = 20
@@ -40,7 +41,7 @@ FIRST = 4.0
 GOOD = 2.0
 """So long a caller waits for its 200, in seconds."""
 KEY = base64.b64encode(os.urandom(16)).decode()
-TIMES = (0.5, 1.0, 2.0, 5.0)
+TIMES = (1.0, 2.0, 5.0)
 WORKER = """
 from time import thread_time
 
@@ -87,7 +88,6 @@ class Figures:
     refused: int = 0
     unanswered: int = 0
     lost: int = 0
-    busy: float = 0.0
     set_up: list[float] = field(default_factory=list)
     info: list[float] = field(default_factory=list)
 
@@ -196,10 +196,9 @@ class Crowd:
         self._serve(1.0)
         return done / took
 
-    def open_loop(self, rate: float, seconds: float, process: Server | None = None) -> Figures:
+    def open_loop(self, rate: float, seconds: float) -> Figures:
         """Calls at this rate, whatever the server does."""
         figures = self.figures = Figures()
-        cpu = process.cpu() if process else 0.0
         begin = self._begin = time.perf_counter()
         number, talked = 0, 0
         while (now := time.perf_counter()) < begin + seconds:
@@ -215,7 +214,6 @@ class Crowd:
                 self._talk(self.talking[talked % TALKING])
                 talked += 1
             self._serve(0.0005)
-        figures.busy = (process.cpu() - cpu) / seconds if process else 0.0
         self._serve(GOOD)
         figures.unanswered = sum(len(user.calls) for user in self.users)
         for user in self.users:
@@ -293,7 +291,7 @@ class Crowd:
 def ranked(values: list[float]) -> str:
     """Median and 99th of a hundred, in ms."""
     rank = sorted(values) or [0.0]
-    return " / ".join(f"{rank[min(len(rank) - 1, len(rank) * share // 100)] * 1e3:7.1f}" for share in (50, 99))
+    return " / ".join(f"{rank[min(len(rank) - 1, len(rank) * share // 100)] * 1e3:.1f}" for share in (50, 99))
 
 
 class Worker(ServerProcess):
@@ -307,39 +305,54 @@ class Worker(ServerProcess):
         super().__init__(GORTC, core, compiled, ["--config", str(folder / "some.tac")], folder)
 
 
-def run(options: argparse.Namespace, folder: Path) -> int:
-    """All of it; how many calls in progress were harmed."""
+WHO = {
+    "heeding": "{users} users who heed `Retry-After`",
+    "deaf": "{users} users who do not",
+    "gateways": "{users} trusted gateways, which do not",
+}
+HEAD = """
+| {who}, {capacity:.0f} calls a second at most: asked for | good at first | then | 503 | held back | late | no answer \
+| set-up p50 / p99 ms | INFO p50 / p99 ms | calls in progress lost |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def run(options: argparse.Namespace, folder: Path, who: str) -> tuple[str, int]:
+    """All of it with one crowd: a table, and how many calls in progress were harmed."""
     cores = sorted(os.sched_getaffinity(0))
     compiled = options.compiled.resolve()
     os.sched_setaffinity(0, {cores[-1]})
-    auth = "loopback" if options.gateways else "none"
-    users, deaf = (20, True) if options.gateways else (options.users, options.deaf)
-    server = Worker(cores[0], compiled, folder, options.work / 1e6, auth, off=True)
+    gateways = who == "gateways"
+    users = 20 if gateways else options.users
+
+    def worker(off: bool) -> Worker:
+        auth = "loopback" if gateways else "none"
+        return Worker(cores[0], compiled, folder, options.work / 1e6, auth, off)
+
+    server = worker(off=True)
     crowd = Crowd(server.port, users, deaf=True)
     crowd.closed_loop(1.0, 50)
     capacity = crowd.closed_loop(options.seconds, 50)
     harmed = crowd.hang_up()
     server.stop()
-    print(f"capacity: {capacity:.0f} calls a second; {users} users {'do not heed' if deaf else 'heed'} Retry-After")
-    head = f"{'load':>6}{'at first':>8}{'then':>8}{'refused':>9}{'kept':>8}{'late':>7}{'none':>7}"
-    print(f"{head}   set-up p50 / p99 ms       INFO p50 / p99 ms   lost")
-    for times in options.times or TIMES:
-        server = Worker(cores[0], compiled, folder, options.work / 1e6, auth, options.off)
-        process = Server(server.pid)
-        crowd = Crowd(server.port, users, deaf)
+    table = HEAD.format(who=WHO[who].format(users=users), capacity=capacity)
+    for times in options.times:
+        server = worker(options.off)
+        crowd = Crowd(server.port, users, who != "heeding")
         crowd.open_loop(capacity / 2, 1.0)
-        one = crowd.open_loop(capacity * times, options.seconds, process)
+        one = crowd.open_loop(capacity * times, options.seconds)
         first = one.good_at_first / FIRST / capacity
         then = (one.good - one.good_at_first) / (options.seconds - FIRST) / capacity
-        gone = crowd.hang_up()
-        harmed += gone + one.lost
-        print(
-            f"{times:5.1f}x{first:8.0%}{then:8.0%}{one.refused:9}{one.held_back:8}{one.late:7}{one.unanswered:7}"
-            f"   {ranked(one.set_up)}       {ranked(one.info)}   {one.lost + gone}   busy {one.busy:.0%}"
+        lost = crowd.hang_up() + one.lost
+        harmed += lost
+        table += (
+            f"| {times:g} x | {first:.0%} | {then:.0%} | {one.refused} | {one.held_back} | {one.late} "
+            f"| {one.unanswered} | {ranked(one.set_up)} | {ranked(one.info)} | {lost} |\n"
         )
-        complaints = [line for line in server.stop() if "overload" not in line]
-        print(*complaints, sep="\n", end="\n" if complaints else "")
-    return harmed
+        for line in server.stop():
+            if "overload" not in line and "dropped or refused" not in line:
+                print(line, file=sys.stderr)
+    return table, harmed
 
 
 def main() -> int:
@@ -349,15 +362,26 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=12)
     parser.add_argument("--work", type=float, default=1000, help="CPU time that the service takes, in microseconds")
     parser.add_argument("--users", type=int, default=6000)
-    parser.add_argument("--times", type=float, nargs="+", help="so many times its capacity")
-    parser.add_argument("--gateways", action="store_true", help="20 connections that are trusted, and do not heed it")
-    parser.add_argument("--deaf", action="store_true", help="users do not heed Retry-After")
+    parser.add_argument("--times", type=float, nargs="+", default=TIMES, help="so many times its capacity")
+    parser.add_argument("--who", nargs="+", choices=WHO, default=list(WHO), help="who calls")
     parser.add_argument("--off", action="store_true", help="without overload control")
+    parser.add_argument("--page", type=Path, help="add the tables to this file")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with tempfile.TemporaryDirectory() as folder:
-        return 1 if run(options, Path(folder)) else 0
+    work, seconds = options.work / 1e3, options.seconds
+    text = f"\n## Overload\n\nCalls to a service that takes {work:g} ms of CPU to decide, for {seconds:g} s.\n"
+    harmed = 0
+    for who in options.who:
+        with tempfile.TemporaryDirectory() as folder:
+            table, lost = run(options, Path(folder), who)
+        text += table
+        harmed += lost
+    print(text)
+    if options.page:
+        with options.page.open("a") as page:
+            page.write(text)
+    return 1 if harmed else 0
 
 
 if __name__ == "__main__":
