@@ -317,17 +317,15 @@ HEAD = """
 """
 
 
-def run(options: argparse.Namespace, folder: Path, who: str) -> tuple[str, int]:
-    """All of it with one crowd: a table, and how many calls in progress were harmed."""
-    cores = sorted(os.sched_getaffinity(0))
+def run(options: argparse.Namespace, core: int, folder: Path, who: str) -> tuple[str, int]:
+    """All of it with one crowd, the server on `core`: a table, and how many calls in progress were harmed."""
     compiled = options.compiled.resolve()
-    os.sched_setaffinity(0, {cores[-1]})
     gateways = who == "gateways"
     users = 20 if gateways else options.users
 
     def worker(off: bool) -> Worker:
         auth = "loopback" if gateways else "none"
-        return Worker(cores[0], compiled, folder, options.work / 1e6, auth, off)
+        return Worker(core, compiled, folder, options.work / 1e6, auth, off)
 
     server = worker(off=True)
     crowd = Crowd(server.port, users, deaf=True)
@@ -372,9 +370,11 @@ def main() -> int:
     work, seconds = options.work / 1e3, options.seconds
     text = f"\n## Overload\n\nCalls to a service that takes {work:g} ms of CPU to decide, for {seconds:g} s.\n"
     harmed = 0
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[-1]})
     for who in options.who:
         with tempfile.TemporaryDirectory() as folder:
-            table, lost = run(options, Path(folder), who)
+            table, lost = run(options, cores[0], Path(folder), who)
         text += table
         harmed += lost
     print(text)

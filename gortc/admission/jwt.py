@@ -92,7 +92,7 @@ class Tokens:
         if not userid:
             raise Refused(401, f"the token's {self._claim} is no userid")
         if self._used is not None and userid == handshake.userid:
-            self._used.use(token, claims["exp"] + self._leeway)
+            self._used.use(token, float(claims["exp"]) + self._leeway)
         return userid
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -153,7 +153,7 @@ class Tokens:
             leeway=self._leeway,
             options={"require": required, "verify_sub": False},
         )
-        if self._lifetime_max and claims["exp"] - claims["iat"] > self._lifetime_max:
+        if self._lifetime_max and float(claims["exp"]) - float(claims["iat"]) > self._lifetime_max:
             raise Refused(401, f"the token is good for more than {self._lifetime_max:g} s")
         return claims
 
@@ -174,7 +174,8 @@ class Used:
         """Use it, once. `expires` is in seconds since 1970. Raises Refused."""
         import time
 
-        row = sha256(token.encode()).digest()
+        # Without the signature, of which base64 leaves some bits to choose, and some algorithms all.
+        row = sha256(token.rpartition(".")[0].encode()).digest()
         if row in self._rows:
             raise Refused(401, "the token has been used")
         if len(self._rows) >= self._most:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -59,9 +60,13 @@ class Wire(WebSocketClientProtocol):  # type: ignore[misc]
 async def connect(reactor: Any, url: str, user: str, received: Received, patience: float = 30.0) -> Wire:
     """Connect `user` to the server's `url`, such as ws://127.0.0.1:8080/rtc, within `patience` seconds.
 
+    Who it is, the environment's GORTC_TOKEN shows, where there is one; `{user}` in it is the user's name.
+
     Raises ConnectionClosed where the server refuses, else what TCP and TLS raise.
     """
-    factory = WebSocketClientFactory(f"{url}?userid={quote(user)}", reactor=reactor)
+    token = os.environ.get("GORTC_TOKEN", "").replace("{user}", user)
+    headers = {"Authorization": f"Bearer {token}"} if token else None
+    factory = WebSocketClientFactory(f"{url}?userid={quote(user)}", headers=headers, reactor=reactor)
     factory.setProtocolOptions(openHandshakeTimeout=patience)
     factory.protocol = Wire
     factory.noisy = False

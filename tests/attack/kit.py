@@ -180,11 +180,12 @@ class Honest:
         """How long each INFO of its calls took, in seconds."""
         self.failures: list[BaseException] = []
         self._headers = headers
-        self._over = threading.Event()
+        self._begun, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Honest:
         self._thread.start()
+        assert self._begun.wait(PATIENCE), self.failures
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -208,6 +209,7 @@ class Honest:
                     talk.send("INFO")
                     self._answered(peer)
                     self.took.append(time.perf_counter() - begin)
+                    self._begun.set()
                     self._over.wait(0.03)
                 talk.send("BYE")
                 self._answered(peer)

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from gortc.admission.static import hash_password
 from tests.flows.kit import FOLDER, names
-from tests.wire.kit import Node
+from tests.wire.kit import Node, Process, ended_well
 
 PATIENCE = "30"
 
@@ -43,3 +46,24 @@ def test_load_on_a_server(server: Node, tmp_path: Path) -> None:
     done = user_agent(server, "load", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(figures.read_text())["calls"] == {"started": 50, "ok": 50, "failed": 0}
+
+
+def test_a_server_that_asks_who_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each user shows a secret of its own; without one nobody gets in."""
+    users = {f"{name}@gortc.local": hash_password(f"secret of {name}@gortc.local") for name in ("alice", "bob")}
+    (tmp_path / "some.tac").write_text(
+        "from gortc.tap import configure, make_application\n"
+        f'settings = configure(rtc=("tcp:0:interface=127.0.0.1",), log_format="json",'
+        f'auth={{"static": {{"users": {users!r}}}}})\n'
+        "application = make_application(settings)\n"
+    )
+    process = Process(tmp_path, "gortc", "--config", "some.tac")
+    try:
+        node = Node(process, process.ports()[0], "gortc.local")
+        script = str(FOLDER / next(filter(plain, names())))
+        assert "401" in user_agent(node, "play", script).stdout
+        monkeypatch.setenv("GORTC_TOKEN", "secret of {user}")
+        done = user_agent(node, "play", script)
+        assert "1 played, 0 failed" in done.stdout, done.stdout
+    finally:
+        ended_well(process)
