@@ -50,7 +50,7 @@ def test_load_on_a_server(server: Node, tmp_path: Path) -> None:
 
 def test_a_server_that_asks_who_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each user shows a secret of its own; without one nobody gets in."""
-    users = {f"{name}@gortc.local": hash_password(f"secret of {name}@gortc.local") for name in ("alice", "bob")}
+    users = {f"{name}@gortc.local": hash_password(f"secret-of-{name}@gortc.local") for name in ("alice", "bob")}
     (tmp_path / "some.tac").write_text(
         "from gortc.tap import configure, make_application\n"
         f'settings = configure(rtc=("tcp:0:interface=127.0.0.1",), log_format="json",'
@@ -62,7 +62,7 @@ def test_a_server_that_asks_who_they_are(tmp_path: Path, monkeypatch: pytest.Mon
         node = Node(process, process.ports()[0], "gortc.local")
         script = str(FOLDER / next(filter(plain, names())))
         assert "401" in user_agent(node, "play", script).stdout
-        monkeypatch.setenv("GORTC_TOKEN", "secret of {user}")
+        monkeypatch.setenv("GORTC_TOKEN", "secret-of-{user}")
         done = user_agent(node, "play", script)
         assert "1 played, 0 failed" in done.stdout, done.stdout
     finally:
