@@ -33,7 +33,7 @@ browser:
 
 # All attacks, and the page of their figures.
 attack: $(VENV)/dev $(COMPILED)/done | browser
-	$(BIN)/pytest tests/attack --page docs/attacks.md $(ARGS)
+	$(BIN)/pytest tests/attack tests/wire/test_tls_wire.py --page docs/attacks.md $(ARGS)
 	$(BIN)/python -m bench.overload $(COMPILED) --page docs/attacks.md
 
 # Until something is found, or nobody wants to wait any longer.

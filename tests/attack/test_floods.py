@@ -13,8 +13,8 @@ import pytest
 from bench.load import frame
 from gortc.admission import Limits
 from gortc.admission.limits import METHOD_RATES
-from tests.attack.conftest import Record
 from tests.attack.kit import REALM, Attacker, Honest, Victim, asking
+from tests.page import Page
 from tests.wire.kit import Json, request
 
 LIMITS = Limits()
@@ -93,7 +93,7 @@ STARTERS = [method for method in METHOD_RATES if method in ("INVITE", "MESSAGE",
 
 @pytest.mark.proves("D-19", "D-22")
 @pytest.mark.parametrize("method", STARTERS)
-def test_a_flood_of_first_requests(victim: Make, record: Record, method: str) -> None:
+def test_a_flood_of_first_requests(victim: Make, page: Page, method: str) -> None:
     """What is within the limit is dealt with, one is told to wait, and the rest is not even read."""
     rate = METHOD_RATES[method]
     assert rate is not None
@@ -110,12 +110,12 @@ def test_a_flood_of_first_requests(victim: Make, record: Record, method: str) ->
         assert sum(flood.codes.values()) < FLOOD
     flood.attacker.close()
     server.is_empty()
-    record(f"{FLOOD} {method} of one user, as fast as it can", f"{flood.told()}; the rest was not read", honest.told())
+    page.add(f"{FLOOD} {method} of one user, at full speed", f"{flood.told()}; the rest was not read", honest.told())
 
 
 @pytest.mark.proves("D-19", "D-22")
 @pytest.mark.parametrize("method", ["INFO", "UPDATE", "MESSAGE", "NOTIFY", "PRACK"])
-def test_a_flood_in_a_dialogue(victim: Make, record: Record, method: str) -> None:
+def test_a_flood_in_a_dialogue(victim: Make, page: Page, method: str) -> None:
     """The same in a call; and the call is there afterwards."""
     server = victim(NOBODY)
     with Honest(server) as honest:
@@ -128,8 +128,8 @@ def test_a_flood_in_a_dialogue(victim: Make, record: Record, method: str) -> Non
         assert sum(flood.codes.values()) < FLOOD
     flood.attacker.close()
     server.is_empty()
-    record(
-        f"{FLOOD} {method} of one user in a call, as fast as it can",
+    page.add(
+        f"{FLOOD} {method} of one user in a call, at full speed",
         f"{flood.told()}; the rest was not read",
         honest.told(),
     )
@@ -137,7 +137,7 @@ def test_a_flood_in_a_dialogue(victim: Make, record: Record, method: str) -> Non
 
 @pytest.mark.proves("C-73")
 @pytest.mark.parametrize("kind", ["ACK", "responses", "pings", "pongs", "fragments", "empty frames"])
-def test_a_flood_of_frames(victim: Make, record: Record, kind: str) -> None:
+def test_a_flood_of_frames(victim: Make, page: Page, kind: str) -> None:
     """What no method limits, frames do: the connection is read no faster, and TCP holds the rest back."""
     assert LIMITS.frames is not None
     answer = {"Type": "RESPONSE", "Code": 200, "From": MALLORY, "To": MALLORY, "DialogueID": "x", "CSeq": 1}
@@ -165,26 +165,26 @@ def test_a_flood_of_frames(victim: Make, record: Record, kind: str) -> None:
     in_buffers = 8_000_000 + 65536 + 262_144 * 2  # the sockets' own, ours, and a read of the server's
     assert flood.written <= read_most * len(one) + in_buffers
     assert grown < 50_000
-    record(
-        f"{kind}: 40 MB of one user, as fast as it can",
+    page.add(
+        f"{kind}: 40 MB of one user, at full speed",
         f"{flood.written // len(one)} frames went out in {took:.0f} s; the server has grown by {grown / 1024:.1f} MB",
         honest.told(),
     )
 
 
 @pytest.mark.proves("M-2")
-def test_a_flood_of_garbage(victim: Make, record: Record) -> None:
+def test_a_flood_of_garbage(victim: Make, page: Page) -> None:
     """It is closed."""
     server = victim(NOBODY)
     with Honest(server) as honest:
         flood = Flood(server)
         flood.pour(frame(b"garbage") for _ in range(FLOOD))
         assert flood.closed == 1008
-    record(f"{FLOOD} frames of garbage", f"{sum(flood.codes.values())} answers, then closed with 1008", honest.told())
+    page.add(f"{FLOOD} frames of garbage", f"{sum(flood.codes.values())} answers, then closed with 1008", honest.told())
 
 
 @pytest.mark.proves("C-71")
-def test_one_user_who_connects_over_and_over(victim: Make, record: Record) -> None:
+def test_one_user_who_connects_over_and_over(victim: Make, page: Page) -> None:
     """From many addresses, each connection replacing the one before: 429 once its logins are used up."""
     assert LIMITS.logins is not None
     server = victim(NOBODY)
@@ -195,7 +195,7 @@ def test_one_user_who_connects_over_and_over(victim: Make, record: Record) -> No
     took = time.monotonic() - begin
     assert set(codes) == {101, 429}
     assert codes[101] <= LIMITS.logins.burst + took * LIMITS.logins.per_second + 1
-    record(
+    page.add(
         f"one user connects {number} times from 200 addresses, in {took:.1f} s",
         f"{codes[101]} let in, {codes[429]} got 429",
         honest.told(),
@@ -203,7 +203,7 @@ def test_one_user_who_connects_over_and_over(victim: Make, record: Record) -> No
 
 
 @pytest.mark.proves("D-21")
-def test_dialogues_without_an_end(victim: Make, record: Record) -> None:
+def test_dialogues_without_an_end(victim: Make, page: Page) -> None:
     """So many of a user may be open; all end when it has gone."""
     server = victim(f"{NOBODY}, limits=Limits(methods={{}})")
     with Honest(server) as honest:
@@ -213,4 +213,4 @@ def test_dialogues_without_an_end(victim: Make, record: Record) -> None:
         assert flood.codes[503] > 0
     flood.attacker.close()
     server.is_empty()
-    record("1000 calls of one user that never end (INVITE without a limit)", flood.told(), honest.told())
+    page.add("1000 calls of one user that never end (INVITE without a limit)", flood.told(), honest.told())

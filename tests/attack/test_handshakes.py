@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 
 from gortc.admission import Limits
-from tests.attack.conftest import Record
 from tests.attack.kit import REALM, Attacker, Honest, Victim, opening
+from tests.page import Page
 from tests.wire.kit import PATIENCE
 
 LIMITS = Limits()
@@ -28,7 +28,7 @@ def wait_until_gone(attackers: list[Attacker]) -> int:
 
 
 @pytest.mark.proves("C-5")
-def test_slowloris(victim: Make, record: Record) -> None:
+def test_slowloris(victim: Make, page: Page) -> None:
     """Handshakes that come a byte at a time, for ever: each has its time, and no more."""
     server = victim(f"{NOBODY}, handshake_seconds=3")
     with Honest(server) as honest:
@@ -50,24 +50,24 @@ def test_slowloris(victim: Make, record: Record) -> None:
             time.sleep(0.1)
         assert not left, "some are still connected"
         took = time.monotonic() - begin
-    record(
+    page.add(
         "slowloris: 500 handshakes, 10 bytes a second each (`handshake_seconds=3`)",
         f"all dropped within {took:.0f} s, after {sent['bytes']} bytes",
         honest.told(),
     )
 
 
-def test_slow_lines(victim: Make, record: Record) -> None:
+def test_slow_lines(victim: Make, page: Page) -> None:
     """The same by TCP connections that say nothing at all."""
     server = victim(f"{NOBODY}, handshake_seconds=1")
     with Honest(server) as honest:
         attackers = [Attacker(server.port) for _ in range(500)]
         assert wait_until_gone(attackers) == 0
-    record("500 connections that say nothing (`handshake_seconds=1`)", "all dropped", honest.told())
+    page.add("500 connections that say nothing (`handshake_seconds=1`)", "all dropped", honest.told())
 
 
 @pytest.mark.proves("C-72")
-def test_a_flood_of_handshakes_that_never_end(victim: Make, record: Record) -> None:
+def test_a_flood_of_handshakes_that_never_end(victim: Make, page: Page) -> None:
     """From many addresses, so that none has too many: of those in their handshake the oldest goes."""
     server = victim(NOBODY)
     number = LIMITS.handshaking * 3
@@ -82,7 +82,7 @@ def test_a_flood_of_handshakes_that_never_end(victim: Make, record: Record) -> N
         memory = server.census()["rss_kb"] // 1024
     for attacker in attackers:
         attacker.close()
-    record(
+    page.add(
         f"{number} handshakes that never end, of 200 addresses",
         f"never more than {LIMITS.handshaking} at a time: the oldest {dropped} were dropped; {memory} MB in all",
         honest.told(),
@@ -90,7 +90,7 @@ def test_a_flood_of_handshakes_that_never_end(victim: Make, record: Record) -> N
 
 
 @pytest.mark.proves("C-71")
-def test_one_address_with_thousands_of_connections(victim: Make, record: Record) -> None:
+def test_one_address_with_thousands_of_connections(victim: Make, page: Page) -> None:
     """From the limit on, 429. Another address is not touched."""
     server = victim(f"{NOBODY}, limits=Limits(handshakes=None)")
     number = LIMITS.connections * 3
@@ -108,7 +108,7 @@ def test_one_address_with_thousands_of_connections(victim: Make, record: Record)
             assert time.monotonic() < end
     for attacker in attackers:
         attacker.close()
-    record(
+    page.add(
         f"{number} connections of one address",
         f"{codes[101]} let in, the others got 429; {server.census()['rss_kb'] // 1024} MB in all",
         honest.told(),
@@ -116,7 +116,7 @@ def test_one_address_with_thousands_of_connections(victim: Make, record: Record)
 
 
 @pytest.mark.proves("C-71")
-def test_one_address_that_connects_over_and_over(victim: Make, record: Record) -> None:
+def test_one_address_that_connects_over_and_over(victim: Make, page: Page) -> None:
     """It gets 429 once its handshakes are used up."""
     assert LIMITS.handshakes is not None
     server = victim(NOBODY)
@@ -131,7 +131,7 @@ def test_one_address_that_connects_over_and_over(victim: Make, record: Record) -
     took = time.monotonic() - begin
     assert set(codes) == {101, 429}
     assert codes[101] <= LIMITS.handshakes.burst + took * LIMITS.handshakes.per_second + 1
-    record(
+    page.add(
         f"{number} connections of one address, one after the other, in {took:.1f} s",
         f"{codes[101]} let in, {codes[429]} got 429",
         honest.told(),
@@ -139,7 +139,7 @@ def test_one_address_that_connects_over_and_over(victim: Make, record: Record) -
 
 
 @pytest.mark.proves("C-6")
-def test_header_bombs(victim: Make, record: Record) -> None:
+def test_header_bombs(victim: Make, page: Page) -> None:
     """Headers without an end: after 16 KiB there is an answer, and nobody listens any more."""
     server = victim(NOBODY)
     before = server.census()["rss_kb"]
@@ -157,14 +157,14 @@ def test_header_bombs(victim: Make, record: Record) -> None:
     grown = server.census()["rss_kb"] - before
     assert set(codes) <= {400, 0}  # 0: the answer was lost with the connection
     assert grown < 50_000
-    record(
+    page.add(
         f"{sent} header bombs of 2 MB: many headers, a long one, a first line without an end",
         f"400 at 16 KiB; the server has grown by {grown / 1024:.1f} MB",
         honest.told(),
     )
 
 
-def test_half_a_handshake_and_gone(victim: Make, record: Record) -> None:
+def test_half_a_handshake_and_gone(victim: Make, page: Page) -> None:
     """Connections that end in the middle of their handshake leave nothing behind."""
     server = victim(NOBODY)
     with Honest(server) as honest:
@@ -173,4 +173,4 @@ def test_half_a_handshake_and_gone(victim: Make, record: Record) -> None:
             attacker.socket.sendall(opening(f"u{at}@{REALM}", server.port, {})[: at % 150])
             attacker.close()
     server.is_empty()
-    record("1000 connections that end in the middle of their handshake", "nothing is left of them", honest.told())
+    page.add("1000 connections that end in the middle of their handshake", "nothing is left of them", honest.told())

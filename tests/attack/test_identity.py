@@ -25,8 +25,8 @@ from websockets.exceptions import InvalidStatus
 
 from gortc.admission import Limits
 from gortc.admission.static import hash_password
-from tests.attack.conftest import Record
 from tests.attack.kit import REALM, Attacker, Honest, Victim, opening
+from tests.page import Page
 from tests.wire.kit import Peer
 
 LIMITS = Limits()
@@ -80,7 +80,7 @@ def status(server: Victim, userid: str, show: str | None, how: str = "header") -
 
 
 @pytest.mark.proves("C-65", "C-66")
-def test_tokens(victim: Make, tmp_path: Path, record: Record) -> None:
+def test_tokens(victim: Make, tmp_path: Path, page: Page) -> None:
     """Each attack on a token, and a key set that rotates."""
     keys = tmp_path / "jwks.json"
     key_set(keys, one=KEY)
@@ -128,26 +128,26 @@ def test_tokens(victim: Make, tmp_path: Path, record: Record) -> None:
     assert status(server, ALICE, token()) == 401
     keys.write_text("{")  # a mistake of whoever rotates: the old ones stay
     assert status(server, ALICE, token(kid="two", key=NEXT)) == 101
-    record(f"{len(tries) - 1} bad tokens: {', '.join(list(tries)[1:])}", "401; 403 for another's name")
-    record(
+    page.add(f"{len(tries) - 1} bad tokens: {', '.join(list(tries)[1:])}", "401; 403 for another's name")
+    page.add(
         "a key set that rotates, and one that is broken",
         "the new key counts at once, the old one no more; the broken set is left aside",
     )
 
 
 @pytest.mark.proves("C-65")
-def test_a_token_that_was_used(victim: Make, tmp_path: Path, record: Record) -> None:
+def test_a_token_that_was_used(victim: Make, tmp_path: Path, page: Page) -> None:
     keys = key_set(tmp_path / "jwks.json", one=KEY)
     server = victim(f'auth={{"jwt": {{"keys": {keys!r}, "audience": "gortc", "once": True}}}}')
     text = token()
     assert status(server, BOB, text) == 403  # whoever has stolen it does not use it up
     codes = [status(server, ALICE, text) for _ in range(5)]
     assert codes == [101, 401, 401, 401, 401]
-    record("a token used 5 times (`once`)", "101 once, then 401")
+    page.add("a token used 5 times (`once`)", "101 once, then 401")
 
 
 @pytest.mark.proves("C-64")
-def test_no_token_in_any_log(victim: Make, tmp_path: Path, record: Record) -> None:
+def test_no_token_in_any_log(victim: Make, tmp_path: Path, page: Page) -> None:
     """Good and bad ones, tokens and passwords, by all ways, and with all that can be logged switched on."""
     keys = key_set(tmp_path / "jwks.json", one=KEY)
     users = {BOB: hash_password("correct horse battery")}
@@ -185,7 +185,7 @@ def test_no_token_in_any_log(victim: Make, tmp_path: Path, record: Record) -> No
             head = json.dumps({"alg": "RS256", "kid": "one", "typ": "JWT"}).encode()
             if part != base64.urlsafe_b64encode(head).rstrip(b"=").decode():
                 assert part not in log, part
-    record(
+    page.add(
         f"{len(secrets)} tokens and passwords, by header, query and subprotocol; all is logged that can be",
         f"none is in the {len(log.splitlines())} lines of the log",
     )
@@ -215,7 +215,7 @@ def application(answers: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[i
 
 
 @pytest.mark.proves("C-67")
-def test_an_application_that_fails(victim: Make, record: Record) -> None:
+def test_an_application_that_fails(victim: Make, page: Page) -> None:
     """It hangs, is late, fails, answers nonsense, or is not there: nobody gets in by that, and whoever is in notices
     nothing. Then it is well again."""
     mood, over = ["well"], threading.Event()
@@ -253,13 +253,13 @@ def test_an_application_that_fails(victim: Make, record: Record) -> None:
         over.set()
         for attacker in attackers:
             attacker.close()
-    record(
+    page.add(
         f"an application (webhook) that {', '.join(list(wanted)[1:])}", "503, or 403 where it refuses", honest.told()
     )
 
 
 @pytest.mark.proves("C-71")
-def test_who_guesses_passwords(victim: Make, record: Record) -> None:
+def test_who_guesses_passwords(victim: Make, page: Page) -> None:
     """After so many failures its address gets 429, also for the right one. Another address is not touched."""
     assert LIMITS.failures is not None
     users = {ALICE: hash_password("right"), f"honest@{REALM}": hash_password("honest")}
@@ -282,11 +282,11 @@ def test_who_guesses_passwords(victim: Make, record: Record) -> None:
         assert codes[401] <= LIMITS.failures.burst + took * LIMITS.failures.per_second + 1
         assert guess("right") == 429
         assert guess("right", "127.0.0.67") == 101
-    record("200 passwords guessed from one address", f"{codes[401]} x 401, {codes[429]} x 429", honest.told())
+    page.add("200 passwords guessed from one address", f"{codes[401]} x 401, {codes[429]} x 429", honest.told())
 
 
 @pytest.mark.proves("C-69", "C-70")
-def test_names_that_are_not_ones_own(victim: Make, record: Record) -> None:
+def test_names_that_are_not_ones_own(victim: Make, page: Page) -> None:
     """From and P-Asserted-Identity, of a user, of a node, and of a node that is trusted, as their callee sees them."""
     names = (ALICE, BOB, "b.test", "c.test")
     users = {name: hash_password(name) for name in names}
@@ -322,7 +322,7 @@ def test_names_that_are_not_ones_own(victim: Make, record: Record) -> None:
             caller.open("INVITE", BOB, From=claimed).expect(403)
         caller.leave()
     assert seen == {ALICE: ALICE, "b.test": "b.test", "c.test": "king@palace.example"}
-    record(
+    page.add(
         "From and `P-Asserted-Identity` of somebody else: of a user, of a node, of a trusted node; in requests, in a "
         "dialogue, in responses",
         "From of a user's: 403; asserted is who is authenticated, but for the trusted node, whose word counts",

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.attack.conftest import Record
 from tests.attack.kit import REALM, Victim
 from tests.attack.test_identity import ALICE, KEY, key_set, token
+from tests.page import Page
 
 BROWSER_PATIENCE = 60.0
 """Seconds that a browser may take to start and to load a page."""
@@ -102,7 +102,7 @@ def browser(folder: Path, url: str) -> Iterator[None]:
 
 
 @pytest.mark.proves("C-7", "C-64")
-def test_pages(victim: Callable[..., Victim], site: Site, tmp_path: Path, record: Record) -> None:
+def test_pages(victim: Callable[..., Victim], site: Site, tmp_path: Path, page: Page) -> None:
     """A page that is listed gets in, with a token by subprotocol. One of a stranger's host does not, even with a good
     token, nor one that has pointed its own host's name at the server (DNS rebinding)."""
     keys = key_set(tmp_path / "jwks.json", one=KEY)
@@ -135,4 +135,4 @@ def test_pages(victim: Callable[..., Victim], site: Site, tmp_path: Path, record
     assert good.rpartition(".")[2] not in server.log()
     assert server.count("handshake refused, 403") == 4
     assert server.count("handshake refused, 401") == 2
-    record("a page of another host, in Chromium: with a good token, and by DNS rebinding", "refused")
+    page.add("a page of another host, in Chromium: with a good token, and by DNS rebinding", "refused")

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 from websockets.exceptions import InvalidStatus, WebSocketException
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 from tests.certificates import Issued, issue
+from tests.page import Page
 from tests.wire.kit import PATIENCE, Node, Peer, Process, ended_well, request, twistd
 from tests.wire.proxy import free_port
 
@@ -72,7 +73,7 @@ def shown_by(port: int, ca: Issued, name: str = "localhost") -> x509.Certificate
     return x509.load_der_x509_certificate(seen)
 
 
-def call_in(port: int, context: ssl.SSLContext, userid: str = "alice@gortc.local") -> ClientConnection:
+def call_in(port: int, context: ssl.SSLContext, userid: str = "alice@gortc.local") -> Any:
     """A peer by TLS."""
     url = f"wss://localhost:{port}/rtc?userid={userid}"
     return connect(url, ssl=context, proxy=None, open_timeout=PATIENCE, close_timeout=PATIENCE)
@@ -82,7 +83,7 @@ def call_in(port: int, context: ssl.SSLContext, userid: str = "alice@gortc.local
 
 
 @pytest.mark.proves("C-49", "C-52")
-def test_its_certificate_counts(tmp_path: Path) -> None:
+def test_its_certificate_counts(tmp_path: Path, page: Page) -> None:
     """Whom we trust is called; whom we don't, who is somebody else, or whose time is over, is not."""
     good, other = issue(tmp_path, "localhost"), issue(tmp_path, "elsewhere.test")
     late = issue(tmp_path, "localhost", file="late", days=(-2, -1))
@@ -108,6 +109,7 @@ def test_its_certificate_counts(tmp_path: Path) -> None:
             up = alice.open("MESSAGE", f"bob@{host}")
             reason = up.expect(503)["Reason"]
             assert "TLS: " in reason, reason
+    page.add("a next hop's certificate: another's, one that nobody vouches for, expired", "it is not called: 503")
 
 
 @pytest.mark.proves("C-49")
@@ -190,7 +192,7 @@ OFFERS: dict[str, Callable[[ssl.SSLContext], Any]] = {
 @pytest.mark.proves("C-74")
 @pytest.mark.parametrize("offer", OFFERS)
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")
-def test_what_is_not_spoken(secure: tuple[Process, int, Issued], offer: str) -> None:
+def test_what_is_not_spoken(secure: tuple[Process, int, Issued], offer: str, page: Page) -> None:
     """RFC 8996, RFC 9325: old versions, and ciphers of TLS 1.2 that can be read later on."""
     process, port, certificate = secure
     context = trusting(certificate)
@@ -203,7 +205,9 @@ def test_what_is_not_spoken(secure: tuple[Process, int, Issued], offer: str) -> 
     ):
         context.wrap_socket(raw, server_hostname="localhost")
     logged(process, "TLS failed")
-    call_in(port, trusting(certificate)).close()  # whoever does better is let in
+    with call_in(port, trusting(certificate)):  # whoever does better is let in
+        pass
+    page.add(f"a client that offers nothing better: {offer}", "TLS ends with an alert")
 
 
 @pytest.mark.parametrize("said", [b"GET /rtc?userid=alice@gortc.local HTTP/1.1\r\nHost: x\r\n\r\n", b"\0" * 100])
@@ -274,7 +278,7 @@ def test_a_new_certificate_without_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.proves("C-75")
-def test_certificates_that_clients_show(tmp_path: Path) -> None:
+def test_certificates_that_clients_show(tmp_path: Path, page: Page) -> None:
     """A good one of its own name lets a peer in; one of another name is refused; and who shows none is asked who it is.
     One that is expired, vouches for itself, or is another authority's does not get through TLS."""
     ca, server = issue(tmp_path, "ca.test", ca=True), issue(tmp_path, "localhost")
@@ -284,10 +288,11 @@ def test_certificates_that_clients_show(tmp_path: Path) -> None:
     rtc = endpoint(port, server, f":clientCA={ca.path}")
     with running(tmp_path, rtc=rtc, more='auth="mtls"') as process:
         good = issue(tmp_path, "alice", by=ca, names=alice)
-        call_in(port, trusting(server, good)).close()
+        with call_in(port, trusting(server, good)):
+            pass
         for shown, userid, status in ((good, "bob@gortc.local", 403), (None, "alice@gortc.local", 401)):
             with pytest.raises(InvalidStatus) as refused:
-                call_in(port, trusting(server, shown), userid)
+                call_in(port, trusting(server, shown), userid).__enter__()
             assert refused.value.response.status_code == status
         forged = issue(tmp_path, "forged", by=good, names=alice)
         forged.path.write_bytes(forged.path.read_bytes() + good.path.read_bytes())
@@ -301,10 +306,12 @@ def test_certificates_that_clients_show(tmp_path: Path) -> None:
         for number, (why, shown) in enumerate(bad.items(), 1):
             # TLS 1.3: the client learns of it only when it reads.
             with pytest.raises((OSError, EOFError, WebSocketException)):
-                call_in(port, trusting(server, shown))
+                call_in(port, trusting(server, shown)).__enter__()
             logged(process, "TLS failed", number)
             logged(process, f"certificate verify failed: {why}")
-        call_in(port, trusting(server, good)).close()
+        with call_in(port, trusting(server, good)):
+            pass
+    page.add(f"a client's certificate: {', '.join(bad)}", "TLS ends, and the log says why; 403 where it is another's")
 
 
 # starts that fail
