@@ -23,7 +23,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from gortc.admission.interfaces import Ask, AuthContext, Handshake, Refused
-from gortc.transport.tls import Trusted
+from gortc.transport.tls import NEEDS, Trusted
 
 ANSWER_MAX: Final = 16_384
 """So many bytes of an answer are read, and what arrived along with the last of them."""
@@ -219,7 +219,7 @@ class _Trust:
             try:
                 self._creator = Trusted(parts.hostname or "", hook.ca)
             except ImportError:
-                raise ValueError("webhook needs pip install 'gortc[auth]'") from None
+                raise ValueError(NEEDS) from None
             except OSError as error:
                 raise ValueError(f"ca: {hook.ca} can't be read: {error.strerror}") from None
 

@@ -598,7 +598,7 @@ def test_a_configuration(url: str) -> None:
 
 def test_tls_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "OpenSSL.crypto", None)
-    with pytest.raises(ValueError, match=r"^webhook needs pip install 'gortc\[auth\]'$"):
+    with pytest.raises(ValueError, match=r"^TLS needs pip install 'gortc\[tls\]'$"):
         load_webhook(context({"url": URL}))
     assert callable(load_webhook(context({"url": "http://127.0.0.1"})))
 
