@@ -66,7 +66,7 @@ class Admission:
     def began(self, connection: Any) -> None:
         """A connection that has its handshake to make (`gortc.transport.websocket.RtcProtocol`)."""
         self._handshaking[connection] = None
-        if len(self._handshaking) > self._handshaking_max:
+        if len(self._handshaking) > self._handshaking_max and not self._open:
             # Who is honest is through in a moment: what is oldest is not.
             oldest = next(iter(self._handshaking))
             self._journal.note("handshake flood", oldest.address, f"{self._handshaking_max} others are in theirs")

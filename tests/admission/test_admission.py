@@ -345,9 +345,11 @@ def test_a_flood_of_handshakes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_loopback_has_no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = Hub(limits=Limits(connections=1, handshakes=Rate(0.1, 1), logins=Rate(0.1, 1)))
+    hub = Hub(limits=Limits(handshaking=1, connections=1, handshakes=Rate(0.1, 1), logins=Rate(0.1, 1)))
     monkeypatch.setattr(txaio.tx.config, "loop", hub.clock)
     assert [status(knock(hub)) for _ in range(5)] == [101] * 5
+    slow = [Wire(hub, "127.0.0.1") for _ in range(5)]
+    assert all(wire.transport.connected for wire in slow)
 
 
 @pytest.mark.proves("C-73")
