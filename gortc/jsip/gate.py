@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gortc.jsip.syntax import Syntax
 
 ASSERTED: Final = "P-Asserted-Identity"
+SPELLED: Final = ASSERTED.lower()
 UNLIMITED: Final = 2**62
 HUSH_MAX: Final = 1.0
 """Longer than so many seconds nobody is left unread: what has waited for longer is not worth an answer any more."""
@@ -55,10 +56,13 @@ class Guest:
 
     def sign(self, headers: Headers) -> None:
         """Set who it is on what it has sent (RFC 3325 section 5)."""
+        if self.asserted is None:
+            return
+        # However it is spelled: to SIP, at some gateway, case means nothing (RFC 3261 section 7.3.1).
+        for name in [name for name in headers if name.strip().lower() == SPELLED]:
+            del headers[name]
         if self.asserted:
             headers[ASSERTED] = self.asserted
-        elif self.asserted is not None:
-            headers.pop(ASSERTED, None)
 
     def is_from(self, caller: str) -> bool:
         """Whether `caller`, a From, names it, with or without a prefix."""

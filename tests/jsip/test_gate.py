@@ -191,7 +191,13 @@ def test_who_is_asserted(asserted: str | None) -> None:
         guest(alice, asserted=asserted, limited=False)
         wanted = {"alice@gortc.local": "alice@gortc.local", "": None, None: "somebody"}[asserted]
         spoofed: dict[str, Any] = {"P-Asserted-Identity": "somebody"}
-        ask(alice, "MESSAGE", "d1", **spoofed)
+        others: dict[str, Any] = {
+            "p-asserted-identity": "king",
+            " P-Asserted-IDENTITY": "queen",
+        }  # to SIP it is the same
+        ask(alice, "MESSAGE", "d1", **spoofed, **others)
+        headers = stage.probe.messages[-1].headers
+        assert [name for name in others if name in headers] == ([] if asserted is not None else list(others))
         stage.play("service 200")
         stage.probe.reactions["MESSAGE"] = lambda task, request: task.open("alice@gortc.local", "OPTIONS") and None
         stage.person("bob").send(
