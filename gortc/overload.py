@@ -1,6 +1,6 @@
 """Overload: what is done when there is more to do than can be done. docs/jsip.md section 6, "Turned away".
 
-    calm --load or lag above its high mark for a while--> shedding
+    calm --load above its high mark for a while, and things come late; or they come too late--> shedding
     shedding --nobody turned away for a while, both below their low marks--> calm
 
 While it sheds, so many new sessions are let in as keep the load at its high mark, whatever is asked; the rest get 503.
@@ -28,8 +28,8 @@ LOOK_EVERY: Final = 0.1
 WEIGHT: Final = 0.3
 """Of the latest look in the averages: a moment's work is no overload."""
 BUSY: Final = 0.3
-"""So many seconds at work without a break begin it. Who waits for longer has a crowd to turn away at once, and again
-when that crowd comes back."""
+"""So many seconds at work without a break begin it, where there is a queue as well: without one there is just as much
+to do as can be done. Who waits for longer has a crowd to turn away at once, and again when that crowd comes back."""
 STEPS: Final = (0.7, 1.2)
 """By no more than this changes what is let in, from one look to the next."""
 
@@ -89,7 +89,7 @@ class Overload:
         self._now, self._worked_before = now, worked
         settings = self._settings
         self._busy = self._busy + passed if load >= settings.load_high else 0.0
-        if self.state == CALM and (self._busy >= BUSY or self.lag >= settings.lag_high):
+        if self.state == CALM and ((self._busy >= BUSY and lag >= settings.lag_low) or self.lag >= settings.lag_high):
             self._begin(admitted)
         # How much of it would have taken just as much time as there is.
         fits = settings.load_high * LOOK_EVERY / (max(load, 0.01) * passed)

@@ -228,13 +228,14 @@ class Settings:
     drop_log_per_second: int = _setting(10, _positive)
     """At most so many lines a second about dropped messages; the rest are counted only."""
     load_high: float = _setting(0.97, _positive)
-    """Above this part of its time at work the server turns new sessions away (503); more than 1.0: never."""
+    """Above this part of its time at work, where what is due is `lag_low` late as well, the server turns a part of new
+    sessions away (503); more than 1.0: never."""
     load_low: float = _setting(0.85, _positive)
-    """Below it, all are taken again."""
+    """Below it, and below `lag_low`, all are taken again."""
     lag_high: float = _setting(0.25, _positive)
-    """The same of what comes late by so many seconds."""
+    """Where what is due comes late by so many seconds, it does so whatever the load is."""
     lag_low: float = _setting(0.05, _positive)
-    """See `lag_high`."""
+    """See `load_high`."""
     retry_after: int = _setting(2, _positive)
     """How long, in seconds, whoever is turned away is told to wait: from 1 to twice as long, by chance."""
     times: Times = _setting(Times(), _times)
