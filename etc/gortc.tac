@@ -65,6 +65,10 @@ settings = configure(
     dial=False,
     hops_max=100,
 
+    # Where the management API listens, such as "tcp:2539:interface=127.0.0.1", and the file of its tokens.
+    api="",
+    api_token_file="gortc.token",
+
     # True: the first label of the Router's or the Request-URI's host selects a service too (echo.gortc.local).
     select_by_host=False,
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Collection
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
@@ -21,7 +22,7 @@ from gortc.oam.log import observer
 from gortc.overload import Overload
 from gortc.plugins import find
 from gortc.service.registry import ServiceError, discover
-from gortc.settings import Settings
+from gortc.settings import Settings, is_loopback, listening_host
 from gortc.signals import signals
 from gortc.transport.listening import listening
 from gortc.transport.onward import trust
@@ -57,7 +58,8 @@ class Server(Service):
         self.settings = settings
         self.node = Node(settings, clock or reactor)
         self.ports: list[IListeningPort] = []
-        self._reactor = reactor
+        self.api_ports: list[IListeningPort] = []
+        self.reactor = self._reactor = reactor
         self._log_file = log_file
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802
@@ -80,19 +82,40 @@ class Server(Service):
         )
         self.drain = Drain(self.node, timers, factory.connections, self._stop_listening)
         for text in self.settings.rtc:
-            self._listen(text)
+            self._listen(text, factory, self.ports)
+        if self.settings.api:
+            self._listen(self.settings.api, self._management(), self.api_ports)
 
-    def _listen(self, text: str) -> None:
+    def _listen(self, text: str, factory: IProtocolFactory, ports: list[IListeningPort]) -> None:
         failed: list[Any] = []
         try:
-            opened: Deferred[IListeningPort] = listening(self._reactor, text).listen(self._factory)
-            opened.addCallbacks(self.ports.append, lambda failure: failed.append(failure.value))
+            opened: Deferred[IListeningPort] = listening(self._reactor, text).listen(factory)
+            opened.addCallbacks(ports.append, lambda failure: failed.append(failure.value))
         except (ValueError, OSError) as error:
             failed.append(error)
         if failed:
             why = failed[0]
             reason = why.socketError if isinstance(why, CannotListenError) else why
             raise StartFailed(f"gortc: can't listen on {text}: {reason}")
+
+    @property
+    def connections(self) -> Collection[Any]:
+        """The open ones (`gortc.transport.websocket.RtcProtocol`)."""
+        return self._factory.connections
+
+    def _management(self) -> IProtocolFactory:
+        """The management API. Raises StartFailed."""
+        from gortc.oam import health, runtime, services
+        from gortc.oam.access import Access, Tokens
+        from gortc.oam.site import site
+
+        settings = self.settings
+        try:
+            access = Access(Tokens(settings.api_token_file), settings.own_domains)
+        except (ValueError, OSError) as error:
+            raise StartFailed(f"gortc: api_token_file: {error}") from None
+        local = is_loopback(listening_host(settings.api))
+        return site([*runtime.routes(self), *services.routes(self.node), *health.routes(self, local)], access)
 
     def _authenticators(self) -> dict[str, Ask]:
         """Those that say who a peer is. Raises StartFailed."""
@@ -128,6 +151,8 @@ class Server(Service):
         _log.info("services: {services}", services=", ".join(names))
         for url in self.urls():
             _log.info("listening on {url}", url=url)
+        for port in self.api_ports:
+            _log.info("management on {address}", address=port.getHost())
         self.overload.start()
         if self.settings.times.drain:
             self._reactor.callWhenRunning(signals.mind, self.drain, self._reactor)
@@ -151,6 +176,7 @@ class Server(Service):
         super().stopService()
         self.overload.stop()
         stops = self._stop_listening()
+        stops += [port.stopListening() for port in self.api_ports]
         self.node.stop()
         stops += self._outbound.stop(GOING_AWAY, REASON)
         for connection in list(self._factory.connections):

@@ -63,6 +63,19 @@ def _endpoints(value: Any) -> str | None:
     return None
 
 
+def _api(value: Any) -> str | None:
+    if value == "":
+        return None
+    wrong = _endpoints((value,))
+    if wrong is None and not value.lower().startswith(("tls:", "ssl:")) and not is_loopback(listening_host(value)):
+        return f"{value!r} listens beyond loopback, where tokens would go in the clear: use tls:"
+    return wrong
+
+
+def _file_name(value: Any) -> str | None:
+    return None if isinstance(value, str) and value else "must be a file name"
+
+
 def _texts(value: Any) -> str | None:
     ok = isinstance(value, (tuple, list)) and all(isinstance(text, str) for text in value)
     return None if ok else "must be a tuple of strings"
@@ -193,6 +206,10 @@ class Settings:
     """Whether hosts without a route are dialled, at wss://HOST and `path`. Never at private or loopback addresses."""
     hops_max: int = _setting(100, _positive)
     """So many hosts without a route may be dialled at the same time; a first request to a further one gets 503."""
+    api: str = _setting("", _api)
+    """Where the management API listens: an endpoint string, such as tcp:2539:interface=127.0.0.1; empty: nowhere."""
+    api_token_file: str = _setting("gortc.token", _file_name)
+    """The file of its tokens; made where there is none."""
     select_by_host: bool = _setting(False, _flag)
     """Whether the first label of the Router's or Request-URI's host selects a service of that name."""
     log_level: str = _setting("info", _one_of(*LEVELS))

@@ -54,6 +54,13 @@ class Options(usage.Options):
     longdesc = "A telecom application server: runs call logic for peers that connect by WebSocket and speak JSIP."
     optParameters = [
         ["realm", None, None, "The node's own domain (default gortc.local)"],
+        ["api", None, None, "Where the management API listens, such as tcp:2539:interface=127.0.0.1 (default nowhere)"],
+        [
+            "api-token-file",
+            None,
+            None,
+            "The file of its tokens; made where there is none (default gortc.token)",
+        ],
         ["config", None, None, "A configuration file, such as etc/gortc.tac"],
         ["log-level", None, None, f"The least level logged: {', '.join(LEVELS)} (default info)"],
         ["log-format", None, None, f"How events are written: {', '.join(FORMATS)} (default text)"],
@@ -86,6 +93,8 @@ class Options(usage.Options):
             "log_level": self["log-level"],
             "log_format": self["log-format"],
             "auth": self["auth"],
+            "api": self["api"],
+            "api_token_file": self["api-token-file"],
             "trace": bool(self["trace"]) or None,
         }
         try:

@@ -42,6 +42,11 @@ class Run:
         self._finished = finished
         self._task = task
 
+    @property
+    def coroutine(self) -> Coroutine[Any, Any, Any]:
+        """The coroutine, for who looks where it stands."""
+        return self._coroutine
+
     def begin(self) -> None:
         """Take the first step; let the task wait for what is left."""
         self.step()

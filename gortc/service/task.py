@@ -143,6 +143,11 @@ class Task(Owner):
         self.hold(result)
         result.addBoth(self.let_go, result)
 
+    @property
+    def holds(self) -> list[Awaited]:
+        """What it awaits now."""
+        return list(self._awaited or ())
+
     def hold(self, awaited: Awaited) -> None:
         """The instance awaits something: it lives on without a leg, and its end cancels what it awaits."""
         if self._awaited is None:

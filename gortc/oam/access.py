@@ -1,0 +1,95 @@
+"""Who may use the management API: bearer tokens with roles; and no web page, for a page is steered by who wrote it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from hmac import compare_digest
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from gortc.fresh import Fresh
+from gortc.oam.route import ADMIN, DENIED, OPEN, ROLES, Problem
+
+
+class Tokens:
+    """The tokens of a file, which is made, with one admin token, where there is none: for its owner only.
+
+    A line has a role and a token; the file is read again when it has changed. Raises ValueError where it can't be
+    followed, OSError where it can be neither read nor made.
+    """
+
+    def __init__(self, path: str) -> None:
+        if not os.path.exists(path):
+            make(path)
+        self._tokens: Fresh[dict[str, str]] = Fresh(lambda: [path], lambda: read(path))
+
+    def role(self, shown: str) -> str | None:
+        """The role of a token; None where there is no such token. Each is compared, in constant time."""
+        found = None
+        for token, role in self._tokens.value().items():
+            if compare_digest(token.encode(), shown.encode("utf-8", "surrogateescape")):
+                found = role
+        return found
+
+
+def make(path: str) -> None:
+    """A file with a new admin token."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{ADMIN} {secrets.token_urlsafe(32)}\n")
+
+
+def read(path: str) -> dict[str, str]:
+    """Token -> role. Raises ValueError, which quotes none of them."""
+    tokens = {}
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            words = line.split()
+            if not words or words[0].startswith("#"):
+                continue
+            if len(words) != 2 or words[0] not in ROLES[1:]:
+                raise ValueError(f"{path}, line {number}: a line is read TOKEN, operate TOKEN or admin TOKEN")
+            if len(words[1]) < 32:
+                raise ValueError(f"{path}, line {number}: a token has 32 characters at least")
+            tokens[words[1]] = words[0]
+    if not tokens:
+        raise ValueError(f"{path} has no tokens")
+    return tokens
+
+
+class Access:
+    """Decides about each request."""
+
+    def __init__(self, tokens: Tokens, domains: frozenset[str]) -> None:
+        """`domains` are the node's own."""
+        self._tokens = tokens
+        self._domains = domains
+
+    def check(self, headers: Mapping[str, str], role: str) -> str:
+        """Whether a request with these headers, names in lower case, may do what `role` may; its own role.
+
+        Raises Problem: 401 where it shows no token that is known, 403 where that is not enough, or a page has sent it.
+        """
+        host = headers.get("host", "")
+        if not self._is_ours(urlsplit(f"//{host}").hostname or ""):  # a name that a page has pointed here
+            raise Problem(403, DENIED, "the Host is not this server's")
+        if headers.get("origin", f"http://{host}").partition("://")[2] != host:
+            raise Problem(403, DENIED, "pages of other origins may not")
+        scheme, _, shown = headers.get("authorization", "").partition(" ")
+        own = self._tokens.role(shown.strip()) if scheme.lower() == "bearer" else None
+        if role == OPEN:
+            return own or OPEN
+        if own is None:
+            raise Problem(401, DENIED, "show a token: Authorization: Bearer TOKEN")
+        if ROLES.index(own) < ROLES.index(role):
+            raise Problem(403, DENIED, f"that needs the role {role}")
+        return own
+
+    def _is_ours(self, host: str) -> bool:
+        if host == "localhost" or host in self._domains:
+            return True
+        try:
+            return bool(ip_address(host))
+        except ValueError:
+            return False

@@ -1,0 +1,72 @@
+"""What the management API is made of: routes, each with the role that may use it, and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from attrs import field, frozen
+
+OPEN: Final = ""
+"""For everybody."""
+READ: Final = "read"
+"""For who looks."""
+OPERATE: Final = "operate"
+"""For who steers, too."""
+ADMIN: Final = "admin"
+"""For who changes what runs, too."""
+ROLES: Final = (OPEN, READ, OPERATE, ADMIN)
+"""Each may do what those before it may."""
+
+
+class Problem(Exception):
+    """A request can't be followed: the HTTP `status`, the `code` of the answer, and one line that says why."""
+
+    def __init__(self, status: int, code: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.code = code
+        self.why = why
+
+
+# The codes of answers.
+OK: Final = 0
+BAD_PATH: Final = 1
+BAD_METHOD: Final = 2
+UNKNOWN_API: Final = 3
+FAILED: Final = 4
+DENIED: Final = 7
+BAD_VALUE: Final = 8
+NOT_NOW: Final = 9
+
+
+@frozen
+class Text:
+    """An answer that is a text, not JSON."""
+
+    text: str
+    kind: str = "text/plain; charset=utf-8"
+    status: int = 200
+
+
+Query = Mapping[str, str]
+"""The fields of the query string, and what the path names."""
+Answer = Mapping[str, Any] | Text
+"""What goes into the JSON beside `code` and `msg`; or a text."""
+
+
+@frozen
+class Route:
+    """One thing that can be asked for."""
+
+    method: str
+    path: str
+    """As werkzeug has it, such as `/runtime/v1/channels/<name>`."""
+    role: str
+    """The least one that may."""
+    summary: str
+    """What it does, one line, for people."""
+    answer: Callable[[Query], Answer]
+    """May raise Problem."""
+    query: Mapping[str, str] = field(factory=dict)
+    """The query's fields that it knows, each with what it says."""
