@@ -105,7 +105,7 @@ class Server(Service):
 
     def _management(self) -> IProtocolFactory:
         """The management API. Raises StartFailed."""
-        from gortc.oam import health, runtime, services
+        from gortc.oam import config, health, runtime, services
         from gortc.oam.access import Access, Tokens
         from gortc.oam.site import site
 
@@ -115,7 +115,8 @@ class Server(Service):
         except (ValueError, OSError) as error:
             raise StartFailed(f"gortc: api_token_file: {error}") from None
         local = is_loopback(listening_host(settings.api))
-        return site([*runtime.routes(self), *services.routes(self.node), *health.routes(self, local)], access)
+        routes = [*runtime.routes(self), *config.routes(settings), *services.routes(self.node)]
+        return site([*routes, *health.routes(self, local)], access)
 
     def _authenticators(self) -> dict[str, Ask]:
         """Those that say who a peer is. Raises StartFailed."""

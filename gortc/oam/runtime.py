@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from gortc.service.task import Task
     from gortc.transport.channels import PeerChannel
 
+GOING_AWAY = 1001  # RFC 6455 section 7.4.1
 PAGE = 100
 """So many rows an answer has, where nobody asks for another number."""
 PAGE_MAX = 1000
+ENDED = "ended by the operator"
 PAGING = {"limit": f"So many rows, {PAGE_MAX} at most; {PAGE} by default.", "offset": "After so many."}
 
 
@@ -33,6 +35,12 @@ def routes(server: Server) -> list[Route]:
         Route("GET", f"{base}/jstack", READ, "How many of everything are alive.", runtime.jstack),
         Route("GET", f"{base}/distribute", READ, "Which relid leads to which instance.", runtime.distribute, PAGING),
         Route("GET", f"{base}/sessions", READ, "Sessions.", runtime.sessions, sessions),
+        Route(
+            "GET", f"{base}/sessions/<channel>/<path:dialogue>", READ, "One, with its instance's legs.", runtime.session
+        ),
+        Route(
+            "DELETE", f"{base}/sessions/<channel>/<path:dialogue>", OPERATE, "End it, with its instance.", runtime.end
+        ),
         Route("GET", f"{base}/channels", READ, "Channels: users and next hops.", runtime.channels, PAGING),
         Route("GET", f"{base}/channels/<name>", READ, "One channel, with its sessions.", runtime.channel),
         Route("DELETE", f"{base}/channels/<name>", OPERATE, "Close its connection; it may come back.", runtime.close),
@@ -95,6 +103,21 @@ class Runtime:
         )
         return page("sessions", found, query)
 
+    def session(self, query: Query) -> Answer:
+        """One, and the other legs of its instance."""
+        session = self._session(query)
+        legs = getattr(session.owner, "sessions", {})
+        return {**session_row(session), "legs": [session_row(leg) for leg in legs if leg is not session]}
+
+    def end(self, query: Query) -> Answer:
+        """Its instance ends: what is open is answered 503, calls are hung up."""
+        session = self._session(query)
+        finish = getattr(session.owner, "finish", None)
+        if finish is None:
+            raise Problem(409, NOT_NOW, "it has no instance any more, and ends by itself")
+        finish(503, ENDED, ENDED)
+        return {}
+
     def channels(self, query: Query) -> Answer:
         """Rows of channels."""
         return page("channels", map(channel_row, self._node.channels.by_name.values()), query)
@@ -109,7 +132,7 @@ class Runtime:
         channel = self._channel(query)
         if channel.connection is None:
             raise Problem(409, NOT_NOW, "it has no connection")
-        channel.connection.close(1001, "closed by the operator")
+        channel.connection.close(GOING_AWAY, "closed by the operator")
         return {}
 
     def draining(self, query: Query) -> Answer:
@@ -134,6 +157,12 @@ class Runtime:
         if channel is None:
             raise Problem(404, BAD_PATH, "no such channel")
         return channel
+
+    def _session(self, query: Query) -> Session:
+        session = self._channel({"name": query["channel"]}).sessions.get(query["dialogue"])
+        if session is None:
+            raise Problem(404, BAD_PATH, "no such session")
+        return session
 
     def _tasks(self) -> Iterator[Task]:
         for context in self._node.services:

@@ -11,9 +11,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from attrs import fields
 
+from gortc.settings import Settings
 from tests.wire.kit import PATIENCE, PUPPET, Node, Peer, Process, ended_well, plugin_folder, twistd
 
 REALM = "gortc.test"
@@ -62,9 +65,9 @@ class Api:
         return answer
 
 
-def started(folder: Path) -> Api:
+def started(folder: Path, config: str = CONFIG) -> Api:
     """A server with its API."""
-    (folder / "some.tac").write_text(CONFIG)
+    (folder / "some.tac").write_text(config)
     process = Process(folder, "gortc", "--config", "some.tac")
 
     def find(events: list[dict[str, Any]]) -> int | None:
@@ -94,7 +97,8 @@ ENDPOINTS = [
     ("GET", "/runtime/v1/stack", "read"), ("GET", "/runtime/v1/jstack", "read"), ("GET", "/openapi.json", "read"),
     ("GET", "/runtime/v1/distribute", "read"), ("GET", "/runtime/v1/sessions", "read"),
     ("GET", "/runtime/v1/channels", "read"), ("GET", "/runtime/v1/drain", "read"), ("GET", "/slpm/v1/slps", "read"),
-    ("DELETE", "/runtime/v1/drain", "operate"), ("DELETE", "/runtime/v1/channels/nobody@gortc.test", "operate"),
+    ("GET", "/runtime/v1/settings", "admin"), ("DELETE", "/runtime/v1/drain", "operate"),
+    ("DELETE", "/runtime/v1/channels/nobody@gortc.test", "operate"),
 ]  # fmt: skip
 
 
@@ -105,9 +109,13 @@ def test_who_may(api: Api, method: str, path: str, role: str) -> None:
         status, answer, headers = api.ask(method, path, token)
         assert (status, answer["code"]) == (401, 7)
         assert headers["WWW-Authenticate"].startswith("Bearer")
-    assert api.ask(method, path, READER)[0] in ((200,) if role == "read" else (403,))
-    assert api.ask(method, path, OPERATOR)[0] not in (401, 403)
-    assert api.ask(method, path)[0] not in (401, 403)
+    roles = ("read", "operate", "admin")
+    for own, token in zip(roles, (READER, OPERATOR, api.token), strict=True):
+        status, answer, _ = api.ask(method, path, token)
+        if roles.index(own) < roles.index(role):
+            assert (status, answer["code"], answer["msg"]) == (403, 7, f"that needs the role {role}")
+        else:
+            assert status not in (401, 403)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
@@ -194,6 +202,55 @@ def test_what_runs(api: Api) -> None:
     assert status == 200
     assert alice.closed() == (1001, "closed by the operator")
     assert api.ask("DELETE", f"/runtime/v1/channels/{alice.name}")[0] == 409
+
+
+def test_an_operator_ends_a_call(api: Api) -> None:
+    """Both legs are hung up. A DialogueID may be anything, and is the channel's own."""
+    carol, dave = Peer(api.node, "carol"), Peer(api.node, "dave")
+    up = carol.open("INVITE", dave.name, Body="offer", DialogueID="a/b c?d=e&f%")
+    down = dave.answering(Body="offer")
+    down.reply(200, Body="answer")
+    up.expect(200)
+    up.ack()
+    down.expect("ACK")
+    path = f"/runtime/v1/sessions/{carol.name}/{quote(up.id, safe='')}"
+    told = api.get(path)
+    assert told["dialogue"] == up.id
+    assert [(leg["channel"], leg["outgoing"]) for leg in told["legs"]] == [(dave.name, True)]
+    assert api.ask("GET", path.replace(carol.name, dave.name))[0] == 404
+    assert api.ask("GET", path.replace(carol.name, "nobody"))[0] == 404
+    assert api.ask("DELETE", path)[0] == 200
+    for talk in (up, down):
+        bye = talk.expect("BYE", Reason="ended by the operator")
+        talk.reply(200, bye)
+    carol.fence()
+    dave.fence()
+    assert api.ask("GET", path)[0] == 404
+    assert api.ask("DELETE", path)[0] == 404
+
+
+def test_its_settings(api: Api) -> None:
+    told = api.get("/runtime/v1/settings")["settings"]
+    assert told["realm"] == REALM
+    assert told["auth"] == "loopback"
+    assert told["times"]["ping"] == 15.0
+    assert told["limits"]["methods"]["INVITE"] == {"per_second": 5, "burst": 50}
+    assert set(told) == {field.name for field in fields(Settings)}
+
+
+def test_no_secret_is_told(tmp_path: Path) -> None:
+    hidden = (
+        'auth={"webhook": {"url": "http://127.0.0.1/?key=hidden", "authorization": "hidden"}}, '
+        'routes={"b.test": Route("ws://b.test/rtc", authorization="hidden")}, services={"echo": {"key": "hidden"}},'
+    )
+    text = CONFIG.replace("log_format", f"{hidden} log_format").replace(
+        "from gortc.tap", "from gortc import Route\nfrom gortc.tap"
+    )
+    api = started(tmp_path, text)
+    told = api.get("/runtime/v1/settings")["settings"]
+    assert (told["auth"], told["routes"], told["services"]) == (["webhook"], {"b.test": "ws://b.test/rtc"}, ["echo"])
+    assert "hidden" not in json.dumps(told)
+    ended_well(api.process)
 
 
 def test_its_description(api: Api) -> None:
