@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 DEFAULT: Final = "default"
 
+BY_RELID: Final = "its relid is an instance's"
+BY_TYPE: Final = "its Router names the type"
+BY_HOST: Final = "the host's first label is a service's name"
+BY_DEFAULT: Final = "nothing names a service"
+"""Why a request is whose it is."""
+
 
 class Router:
     """What dispatch wants to know of a Router header.
@@ -86,25 +92,40 @@ class Dispatcher(Dispatch):
             router = self._take_router(request)
         except BadURI as bad:  # step 3
             return self._refuse(request, 400, f"Router: {bad}")
+        found, why = self.choose(router, request.headers["Request-URI"])
+        if found is None:
+            return self._refuse(request, 404, why)
+        if isinstance(found, Task):
+            return self._enter(found, request)
+        task = Task(self, found)
+        relid = router.relid if router is not None else None
+        if relid:
+            task.relation = relid
+            task.keep_relid(self.chosen, (found.name, relid))
+        task.join(request.session)
+        task.begin(request)
+
+    def choose(self, router: Router | None, uri: str) -> tuple[Task | Context | None, str]:
+        """Whose a first request to `uri` is: an instance, or the service that gets a new one; and why. Or None, and why
+        it is nobody's."""
         name, relid = (router.service, router.relid) if router is not None else (None, None)
         if relid and relid.startswith(f"rel_{self._realm}_"):  # step 6: minted ones, whatever the type
             task = self.minted.get(relid)
-            if task is None:
-                return self._refuse(request, 404, "the instance of this relid is gone")
-            return self._enter(task, request)
-        name = name or self._name_by_host(request, router) or DEFAULT  # step 4
+            return (task, BY_RELID) if task is not None else (None, "the instance of this relid is gone")
+        why = BY_TYPE  # step 4
+        if not name:
+            name, why = self._name_by_host(uri, router), BY_HOST
+        if not name:
+            name, why = DEFAULT, BY_DEFAULT
         context = self.services.loaded.get(name)
         if context is None:  # step 5
-            return self._refuse(request, 404, f"no service is loaded as {name[:80]!r}")
+            return None, f"no service is loaded as {name[:80]!r}"
         task = self.chosen.get((name, relid)) if relid else None
-        if task is not None:
-            return self._enter(task, request)
-        task = Task(self, context)
-        if relid:
-            task.relation = relid
-            task.keep_relid(self.chosen, (name, relid))
-        task.join(request.session)
-        task.begin(request)
+        return (task, BY_RELID) if task is not None else (context, why)
+
+    def which(self, text: str | None, uri: str) -> tuple[Task | Context | None, str]:
+        """What `choose` says of a request with the Router `text`. Raises BadURI where that, or `uri`, can't be read."""
+        return self.choose(self._read(text) if text is not None else None, uri)
 
     def _enter(self, task: Task, request: Request) -> None:
         task.join(request.session)
@@ -130,10 +151,10 @@ class Dispatcher(Dispatch):
         ours = names_us or "type" in uri.params or "relid" in uri.params
         return Router(uri.host, uri.params.get("type"), uri.params.get("relid"), ours, rest.strip() if comma else None)
 
-    def _name_by_host(self, request: Request, router: Router | None) -> str | None:
+    def _name_by_host(self, uri: str, router: Router | None) -> str | None:
         if not self._by_host:
             return None
-        label = (router.host if router is not None else parse(request.headers["Request-URI"]).host).partition(".")[0]
+        label = (router.host if router is not None else parse(uri).host).partition(".")[0]
         return label if self.services.get(label) is not None else None
 
     def _refuse(self, request: Request, code: int, reason: str, headers: Headers | None = None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gortc.dispatch import BY_DEFAULT, BY_HOST, BY_RELID, BY_TYPE
+from gortc.service.task import Task
 from gortc.testing import Talk
 from tests.jsip.kit import Stage
 
@@ -296,3 +298,36 @@ def test_its_rows_go_at_once(stage: Stage) -> None:
 def test_term_of_a_session_without_an_owner_goes_nowhere(stage: Stage) -> None:
     refused(stage, "h;type=nobody", 404)
     assert not stage.probe.messages
+
+
+# What would become of it, without its being sent.
+
+
+@pytest.mark.parametrize("by_host", [False, True])
+@pytest.mark.parametrize(
+    "router", [None, "h;type=other", "h;type=nobody", "other.h", "h;type=other;relid=there", "h;relid=there"]
+)
+@pytest.mark.parametrize("uri", ["x", "x@other.h"])
+def test_what_is_foretold_comes_true(by_host: bool, router: str | None, uri: str) -> None:
+    with Stage("default", "other", select_by_host=by_host) as stage:
+        first = ring(stage, "bob", "h;type=other;relid=there", service="other")
+        found, why = stage.node.dispatch.which(router, uri)
+        alice = stage.person("alice")
+        talk = alice.call(uri, **({} if router is None else {"Router": router}))
+        (session,) = alice.channel.sessions.values()
+        if found is None:
+            assert alice.inbox[-1]["Reason"] == why
+        elif isinstance(found, Task):
+            assert session.owner is found
+            assert why == BY_RELID
+        else:
+            assert isinstance(session.owner, Task)
+            assert session.owner.context is found
+            assert len(session.owner.sessions) == 1
+            assert why in (BY_TYPE, BY_HOST, BY_DEFAULT)
+        for one in (first, talk):
+            one.cancel()
+            one.ack()
+        stage.lines.clear()
+        stage.node.journal.counts.clear()
+        stage.forget()

@@ -97,7 +97,8 @@ ENDPOINTS = [
     ("GET", "/runtime/v1/stack", "read"), ("GET", "/runtime/v1/jstack", "read"), ("GET", "/openapi.json", "read"),
     ("GET", "/runtime/v1/distribute", "read"), ("GET", "/runtime/v1/sessions", "read"),
     ("GET", "/runtime/v1/channels", "read"), ("GET", "/runtime/v1/drain", "read"), ("GET", "/slpm/v1/slps", "read"),
-    ("GET", "/runtime/v1/settings", "admin"), ("DELETE", "/runtime/v1/drain", "operate"),
+    ("GET", "/runtime/v1/settings", "admin"), ("GET", "/runtime/v1/which", "read"),
+    ("DELETE", "/runtime/v1/drain", "operate"),
     ("DELETE", "/runtime/v1/channels/nobody@gortc.test", "operate"),
 ]  # fmt: skip
 
@@ -227,6 +228,33 @@ def test_an_operator_ends_a_call(api: Api) -> None:
     dave.fence()
     assert api.ask("GET", path)[0] == 404
     assert api.ask("DELETE", path)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("uri", "router", "service", "why"),
+    [
+        ("400@gortc.test", None, "default", "nothing names a service"),
+        ("echo@gortc.test", "gortc.test;type=echo", "echo", "its Router names the type"),
+        ("x@gortc.test", "gortc.test;type=echo, b.test;type=x", "echo", "its Router names the type"),
+        ("x@gortc.test", "gortc.test;type=nothing", None, "no service is loaded as 'nothing'"),
+        ("x@gortc.test", "gortc.test;relid=rel_gortc.test_1", None, "the instance of this relid is gone"),
+        ("x@gortc.test", "gortc.test;type=puppet;relid=new", "puppet", "its Router names the type"),
+    ],
+)
+def test_which_service_would_get_it(api: Api, uri: str, router: str | None, service: str | None, why: str) -> None:
+    query = f"uri={quote(uri)}" + ("" if router is None else f"&router={quote(router)}")
+    told = api.get(f"/runtime/v1/which?{query}")
+    assert (told["service"], told["legs"], told["why"]) == (service, None, why)
+
+
+def test_which_instance_would_get_it(api: Api) -> None:
+    erin = Peer(api.node, "erin")
+    router = f"{REALM};type=puppet;relid=there"
+    talk = erin.open("INVITE", "puppet", Router=router, Body="v=0")
+    api.node.wait_seen(talk.id, "INVITE")
+    told = api.get(f"/runtime/v1/which?uri=x&router={quote(router)}")
+    assert (told["service"], told["legs"], told["why"]) == ("puppet", [talk.id], "its relid is an instance's")
+    assert api.ask("GET", f"/runtime/v1/which?uri=x&router={quote('a@@b')}")[0] == 400
 
 
 def test_its_settings(api: Api) -> None:
