@@ -1,0 +1,1 @@
+"""gortcctl: the command line of whoever operates a server."""
