@@ -79,6 +79,11 @@ class Short(Request):
         elif self.channel is not None:
             self.channel.forceAbortClient()
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
+        """All of it is there."""
+        if self._length <= BODY_MAX:  # what was too long came to an end before the connection did
+            super().requestReceived(command, path, version)
+
 
 def _endpoint(route: Route, access: Access) -> Callable[..., bytes]:
     def answer(request: Any, **named: str) -> bytes:
@@ -132,6 +137,7 @@ def _refuse(request: Any, problem: Problem, role: str = "nobody") -> bytes:
 def _finish(request: Any, role: str, status: int, kind: str, body: bytes) -> bytes:
     request.setResponseCode(status)
     request.setHeader("Content-Type", kind)
+    request.setHeader("Content-Length", str(len(body)))
     request.setHeader("Cache-Control", "no-store")
     request.setHeader("X-Content-Type-Options", "nosniff")
     # Who has changed something is worth a line; who has looked, one at debug. Query strings stay out of the log.

@@ -1,0 +1,211 @@
+"""The management API in memory: HTTP as it is, no socket."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
+
+from gortc.oam.site import BODY_MAX
+from gortc.server import Server, StartFailed
+from gortc.service.registry import discover
+from gortc.settings import Settings, SettingsError
+
+
+class Phone:
+    """A user's connection."""
+
+    def __init__(self, desk: Desk, name: str) -> None:
+        self.said: list[Any] = []
+        self.closed = 0
+        self.name = name
+        self._channels = desk.server.node.channels
+        self._channel = self._channels.connect(name, self)
+
+    def call(self, dialogue: str) -> None:
+        """Call the echo."""
+        invite = {"Type": "INVITE", "Request-URI": "echo", "From": self.name, "To": "echo", "CSeq": 1}
+        made = {**invite, "DialogueID": dialogue, "Router": "gortc.local;type=echo", "Body": "v=0"}
+        self._channels.receive(self._channel, self, json.dumps(made).encode())
+
+    def send(self, data: bytes) -> bool:
+        """It hears."""
+        self.said.append(json.loads(data))
+        return True
+
+    def hush(self, seconds: float) -> None:
+        """Nobody asks too often."""
+
+    def close(self, code: int, reason: str) -> None:
+        """It is closed."""
+        self.closed = code
+
+
+class Desk:
+    """A server, and its API."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.file = folder / "tokens"
+        self.reactor = MemoryReactorClock()
+        made = Settings(api="tcp:2539:interface=127.0.0.1", api_token_file=str(self.file), **settings)
+        self.server = Server(made, self.reactor)
+        self.server.privilegedStartService()
+        self.server.node.load(discover())
+        self.token = self.file.read_text().split()[1]
+        self._site: Any = self.reactor.tcpServers[-1][1]
+
+    def send(self, head: str, body: bytes = b"") -> bytes:
+        """What is answered to bytes."""
+        protocol = self._site.buildProtocol(None)
+        transport = StringTransportWithDisconnection()
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        protocol.dataReceived(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
+        said: bytes = transport.value()
+        if transport.connected:
+            transport.loseConnection()
+        return said
+
+    def ask(self, path: str, method: str = "GET", token: str = "", **headers: str) -> tuple[int, Any]:
+        """Status and answer."""
+        lines = {"Host": "127.0.0.1:2539", "Authorization": f"Bearer {token or self.token}", **headers}
+        said = self.send("\n".join([f"{method} {path} HTTP/1.1", *(f"{name}: {text}" for name, text in lines.items())]))
+        head, _, body = said.partition(b"\r\n\r\n")
+        kind = re.search(rb"Content-Type: ([^\r;]*)", head)
+        assert kind is not None
+        return int(head.split()[1]), json.loads(body) if kind[1] == b"application/json" else body.decode()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """One."""
+    made = Desk(tmp_path)
+    yield made
+    made.server.stopService()
+
+
+@pytest.mark.parametrize(
+    ("path", "has"),
+    [
+        ("/runtime/v1/jstack", "sessions"), ("/runtime/v1/distribute", "relids"), ("/runtime/v1/sessions", "sessions"),
+        ("/runtime/v1/channels", "channels"), ("/runtime/v1/drain", "state"), ("/runtime/v1/settings", "settings"),
+        ("/runtime/v1/which?uri=400@gortc.local", "service"), ("/slpm/v1/slps", "slps"),
+    ],
+)  # fmt: skip
+def test_what_may_be_asked(desk: Desk, path: str, has: str) -> None:
+    status, answer = desk.ask(path)
+    assert (status, answer["code"], answer["msg"]) == (200, 0, "OK")
+    assert has in answer
+
+
+def test_texts(desk: Desk) -> None:
+    assert desk.ask("/healthz") == (200, "alive\n")
+    assert desk.ask("/readyz") == (200, "ready\n")
+    assert "gortc_sessions 0.0" in desk.ask("/metrics")[1]
+    assert "thread MainThread" in desk.ask("/runtime/v1/stack")[1]
+    assert desk.ask("/openapi.json")[1]["openapi"] == "3.1.0"
+
+
+def test_a_call(desk: Desk) -> None:
+    """Its rows, and its end."""
+    alice = Phone(desk, "alice@gortc.local")
+    alice.call("some")
+    base = "/runtime/v1/sessions"
+    ((row,), more) = (desk.ask(base)[1][name] for name in ("sessions", "more"))
+    assert (row["channel"], row["service"], more) == (alice.name, "echo", False)
+    assert desk.ask(f"{base}?service=other")[1]["sessions"] == []
+    assert f"instance of echo: {alice.name} some" in desk.ask("/runtime/v1/stack")[1]
+    assert 'gortc_instances{service="echo"} 1.0' in desk.ask("/metrics")[1]
+    path = f"{base}/{alice.name}/some"
+    assert desk.ask(path)[1]["legs"] == []
+    assert desk.ask(f"/runtime/v1/channels/{alice.name}")[1]["sessions"] == [row]
+    assert desk.ask(path, "DELETE") == (200, {"code": 0, "msg": "OK"})
+    assert desk.ask(path, "DELETE")[0] in (404, 409)
+    assert desk.ask(f"{base}/{alice.name}/none")[0] == 404
+    assert desk.ask(f"/runtime/v1/channels/{alice.name}", "DELETE")[0] == 200
+    assert alice.closed == 1001
+    assert desk.ask("/runtime/v1/channels/nobody", "DELETE")[0] == 404
+
+
+def test_drain(desk: Desk) -> None:
+    Phone(desk, "alice@gortc.local").call("some")
+    assert desk.ask("/runtime/v1/drain", "DELETE")[0] == 409
+    assert desk.ask("/runtime/v1/drain", "POST")[1]["state"] == "draining"
+    assert desk.ask("/runtime/v1/drain", "POST")[0] == 409
+    assert desk.ask("/readyz") == (503, "draining\n")
+    assert desk.ask("/runtime/v1/drain", "DELETE")[1]["state"] == "serving"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/", 404, 3), ("GET", "/slpm/v1/none", 404, 1), ("PUT", "/readyz", 405, 2),
+        ("GET", "/runtime/v1/sessions?limit=-1", 400, 8), ("GET", "/runtime/v1/sessions?what=1", 400, 8),
+        ("GET", "/runtime/v1/sessions?limit=1&limit=1", 400, 8), ("GET", "/runtime/v1/which?uri=x&router=@@", 400, 8),
+        ("GET", "/runtime/v1/channels/none", 404, 1),
+    ],
+)  # fmt: skip
+def test_what_can_not_be(desk: Desk, method: str, path: str, status: int, code: int) -> None:
+    said, answer = desk.ask(path, method)
+    assert (said, answer["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Authorization": ""}, 401), ({"Authorization": "Basic eDp5"}, 401), ({"Authorization": "Bearer \xff"}, 401),
+        ({"Host": "evil.example"}, 403), ({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403),
+        ({"Host": "localhost:2539"}, 200), ({"Host": "gortc.local"}, 200), ({"Host": "[::1]:2539"}, 200),
+        ({"Origin": "http://127.0.0.1:2539"}, 200),
+    ],
+)  # fmt: skip
+def test_who_may(desk: Desk, headers: dict[str, str], status: int) -> None:
+    said, answer = desk.ask("/runtime/v1/jstack", "GET", "", **headers)
+    assert (said, answer["code"]) == (status, 0 if status == 200 else 7)
+
+
+def test_roles_change_while_it_runs(desk: Desk) -> None:
+    """So may a token be taken back; a file that can't be read changes nothing."""
+    reader = "r" * 40
+    assert desk.ask("/runtime/v1/jstack", token=reader)[0] == 401
+    desk.file.write_text(f"admin {desk.token}\n\n# a comment\nread {reader}\n")
+    assert desk.ask("/runtime/v1/jstack", token=reader)[0] == 200
+    assert desk.ask("/runtime/v1/drain", "POST", reader)[0] == 403
+    desk.file.write_text("nonsense")
+    assert desk.ask("/runtime/v1/jstack", token=reader)[0] == 200
+    desk.file.write_text(f"admin {desk.token}\n")
+    assert desk.ask("/runtime/v1/jstack", token=reader)[0] == 401
+
+
+def test_a_defect_is_no_catastrophe(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(desk.server, "overload")
+    status, answer = desk.ask("/runtime/v1/jstack")
+    assert (status, answer["code"]) == (500, 4)
+    assert desk.ask("/healthz")[0] == 200
+
+
+def test_a_body_without_an_end(desk: Desk) -> None:
+    head = f"POST /runtime/v1/drain HTTP/1.1\nHost: 127.0.0.1\nContent-Length: {BODY_MAX + 1}"
+    assert desk.send(head, b"x" * (BODY_MAX + 1)) == b""
+    assert desk.server.drain.state == "serving"
+
+
+@pytest.mark.parametrize("text", ["", "admin short", f"king {'x' * 40}", "x"])
+def test_bad_token_files(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tokens").write_text(text)
+    with pytest.raises(StartFailed, match="api_token_file: "):
+        Desk(tmp_path)
+
+
+def test_beyond_loopback_only_by_tls(tmp_path: Path) -> None:
+    """And there /metrics, too, asks for a token."""
+    with pytest.raises(SettingsError, match=r"api: .* listens beyond loopback, where tokens would go in the clear"):
+        Settings(api="tcp:2539")
+    with pytest.raises(SettingsError, match=r"api: .* is not an endpoint"):
+        Settings(api="nonsense")
+    assert Settings(api="tls:2539").api == "tls:2539"
