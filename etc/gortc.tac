@@ -65,9 +65,19 @@ settings = configure(
     dial=False,
     hops_max=100,
 
-    # Where the management API listens, such as "tcp:2539:interface=127.0.0.1", and the file of its tokens.
+    # Where the management API listens, such as "tcp:2539:interface=127.0.0.1", the file of its tokens, how long one of
+    # its plugins may take for an answer, in seconds, the file of its access log ("" for none), and the plugins, as
+    # `services` are told.
     api="",
     api_token_file="gortc.token",
+    api_seconds=10.0,
+    access_log="",
+    apis={},
+
+    # What is loaded and removed while the server runs is kept in this file. True for `reload`, for developers: a
+    # service is loaded again when its file is saved.
+    state_file="gortc.state",
+    reload=False,
 
     # True: the first label of the Router's or the Request-URI's host selects a service too (echo.gortc.local).
     select_by_host=False,

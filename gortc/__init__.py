@@ -3,6 +3,8 @@
 from gortc.jsip.message import Request, Response
 from gortc.jsip.session import Session
 from gortc.jsip.times import Times
+from gortc.oam.interfaces import IAPI, APIContext, Asked, IAccess
+from gortc.oam.route import Problem
 from gortc.service.call import Call
 from gortc.service.context import Context
 from gortc.service.interfaces import IServiceInstance, IServiceLogic
@@ -15,13 +17,18 @@ from gortc.transport.route import Route
 
 __version__ = "0.1.0"
 __all__ = [
+    "IAPI",
     "START",
+    "APIContext",
+    "Asked",
     "Call",
     "Context",
+    "IAccess",
     "IServiceInstance",
     "IServiceLogic",
     "Leg",
     "LegFailed",
+    "Problem",
     "Request",
     "Response",
     "Route",

@@ -18,10 +18,15 @@ from gortc.admission.interfaces import Ask, IAuthenticator
 from gortc.drain import REASON, Drain
 from gortc.jsip.timers import Clock, Timers
 from gortc.node import Node
+from gortc.oam.apis import Apis
+from gortc.oam.files import AccessLog
 from gortc.oam.log import observer
+from gortc.oam.state import State
 from gortc.overload import Overload
 from gortc.plugins import find
-from gortc.service.registry import ServiceError, discover
+from gortc.service.loader import Loader
+from gortc.service.registry import ServiceError
+from gortc.service.watch import Watch
 from gortc.settings import Settings, is_loopback, listening_host
 from gortc.signals import signals
 from gortc.transport.listening import listening
@@ -60,6 +65,8 @@ class Server(Service):
         self.ports: list[IListeningPort] = []
         self.api_ports: list[IListeningPort] = []
         self.reactor = self._reactor = reactor
+        self._watch: Watch | None = None
+        self._access_log: AccessLog | None = None
         self._log_file = log_file
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802
@@ -80,6 +87,12 @@ class Server(Service):
         self.node.channels.outbound = self._outbound = Outbound(
             self.node.channels, self.settings, timers, self._reactor
         )
+        try:
+            state = State(self.settings.state_file)
+        except (ValueError, OSError) as error:
+            raise StartFailed(f"gortc: state_file: {error}") from None
+        self.loader = Loader(self.node, state)
+        self.apis = Apis(self.node, state, self._reactor)
         self.drain = Drain(self.node, timers, factory.connections, self._stop_listening)
         for text in self.settings.rtc:
             self._listen(text, factory, self.ports)
@@ -114,9 +127,13 @@ class Server(Service):
             access = Access(Tokens(settings.api_token_file), settings.own_domains)
         except (ValueError, OSError) as error:
             raise StartFailed(f"gortc: api_token_file: {error}") from None
+        try:
+            self._access_log = AccessLog(settings.access_log)
+        except OSError as error:
+            raise StartFailed(f"gortc: access_log: {error}") from None
         local = is_loopback(listening_host(settings.api))
-        routes = [*runtime.routes(self), *config.routes(settings), *services.routes(self.node)]
-        return site([*routes, *health.routes(self, local)], access)
+        routes = [*runtime.routes(self), *config.routes(settings), *services.routes(self.node, self.loader)]
+        return site([*routes, *self.apis.routes(), *health.routes(self, local)], access, self.apis, self._access_log)
 
     def _authenticators(self) -> dict[str, Ask]:
         """Those that say who a peer is. Raises StartFailed."""
@@ -145,7 +162,9 @@ class Server(Service):
         """Load the services; say where we are. Raises StartFailed where the settings name a missing one."""
         super().startService()
         try:
-            self.node.load(discover())
+            self.loader.start()
+            if self.settings.api:
+                self.apis.start()
         except ServiceError as error:
             raise StartFailed(f"gortc: {error}") from None
         names = sorted(context.name for context in self.node.services)
@@ -154,6 +173,9 @@ class Server(Service):
             _log.info("listening on {url}", url=url)
         for port in self.api_ports:
             _log.info("management on {address}", address=port.getHost())
+        if self.settings.reload:
+            self._watch = Watch(self.loader, self._reactor)
+            self._watch.start()
         self.overload.start()
         if self.settings.times.drain:
             self._reactor.callWhenRunning(signals.mind, self.drain, self._reactor)
@@ -176,8 +198,13 @@ class Server(Service):
         """Stop listening, end the calls, and wait until the connections have closed, a second at most."""
         super().stopService()
         self.overload.stop()
+        if self._watch is not None:
+            self._watch.stop()
         stops = self._stop_listening()
         stops += [port.stopListening() for port in self.api_ports]
+        self.apis.stop()
+        if self._access_log is not None:
+            self._access_log.close()
         self.node.stop()
         stops += self._outbound.stop(GOING_AWAY, REASON)
         for connection in list(self._factory.connections):

@@ -76,6 +76,10 @@ def _file_name(value: Any) -> str | None:
     return None if isinstance(value, str) and value else "must be a file name"
 
 
+def _text(value: Any) -> str | None:
+    return None if isinstance(value, str) else "must be a string"
+
+
 def _texts(value: Any) -> str | None:
     ok = isinstance(value, (tuple, list)) and all(isinstance(text, str) for text in value)
     return None if ok else "must be a tuple of strings"
@@ -210,6 +214,16 @@ class Settings:
     """Where the management API listens: an endpoint string, such as tcp:2539:interface=127.0.0.1; empty: nowhere."""
     api_token_file: str = _setting("gortc.token", _file_name)
     """The file of its tokens; made where there is none."""
+    api_seconds: float = _setting(10.0, _positive)
+    """How long an API plugin may take for an answer; then it is 504."""
+    access_log: str = _setting("", _text)
+    """The file of its requests, a line of JSON each; empty: none."""
+    apis: Mapping[str, Any] = _setting({}, _services)
+    """API plugins, as `services`: name -> a dict, Use(plugin, config) or None."""
+    state_file: str = _setting("gortc.state", _file_name)
+    """What is loaded and removed while the server runs is kept in this file, and is so again after a restart."""
+    reload: bool = _setting(False, _flag)
+    """Whether services are loaded again when their files change."""
     select_by_host: bool = _setting(False, _flag)
     """Whether the first label of the Router's or Request-URI's host selects a service of that name."""
     log_level: str = _setting("info", _one_of(*LEVELS))

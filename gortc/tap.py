@@ -66,7 +66,10 @@ class Options(usage.Options):
         ["log-format", None, None, f"How events are written: {', '.join(FORMATS)} (default text)"],
         ["auth", None, None, f"Who says who a peer is: {NONE}, a plugin (default {LOOPBACK}: this machine only)"],
     ]
-    optFlags = [["trace", None, "Log each message"]]
+    optFlags = [
+        ["trace", None, "Log each message"],
+        ["reload", None, "Load services again when their files are saved, for developers"],
+    ]
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,6 +99,7 @@ class Options(usage.Options):
             "api": self["api"],
             "api_token_file": self["api-token-file"],
             "trace": bool(self["trace"]) or None,
+            "reload": bool(self["reload"]) or None,
         }
         try:
             self.settings = evolve(settings, **{name: value for name, value in given.items() if value is not None})

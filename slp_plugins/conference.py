@@ -8,6 +8,7 @@ instance ends with its last member. Written at the level below coroutines: one e
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakValueDictionary
 
 from twisted.plugin import IPlugin
 from zope.interface import implementer
@@ -51,7 +52,19 @@ class Room:
 
     def leave(self, message: Request) -> None:
         """A member has gone."""
-        name = self.members.pop(message.session, None)
+        self.forget(message.session)
+
+    def remove(self, name: str) -> bool:
+        """Hang up on a member, by its name, and let the others know; False where there is none."""
+        legs = [leg for leg, member in self.members.items() if member == name]
+        for leg in legs:
+            self.forget(leg)
+            self.task.request(leg, "BYE", headers={"Reason": "removed from the conference"})
+        return bool(legs)
+
+    def forget(self, leg: Session) -> None:
+        """It is a member no longer; the others hear of it."""
+        name = self.members.pop(leg, None)
         if name is not None:
             for other in self.members:
                 self.tell(other, {"event": "left", "member": name})
@@ -91,14 +104,18 @@ class Conference:
     name = "conference"
 
     def load(self, context: Context) -> None:
-        """Nothing to get ready."""
+        """The rooms, by relid; one that has ended is gone."""
+        context.shared["rooms"] = WeakValueDictionary()
 
     def unload(self) -> None:
         """Nothing to let go."""
 
     def create(self, task: Task) -> Room:
         """A room for a new relid."""
-        return Room(task)
+        room = Room(task)
+        if task.relation is not None:
+            task.context.shared["rooms"][task.relation] = room
+        return room
 
 
 conference = Conference()

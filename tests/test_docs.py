@@ -271,7 +271,7 @@ def test_services_names_what_a_service_may_use(documented: type) -> None:
     machinery = {
         "adopt", "receive", "start_relay", "expect_answer", "expect_ack", "begin", "join", "keep_relid", "owns", "bind",
         "entered", "left", "failed", "arrived", "node", "channel", "lab", "user", "ours", "cseq", "invite_cseq",
-        "settings", "release", "hold", "let_go", "expect_end", "forget_end",
+        "settings", "release", "retire", "rest", "hold", "let_go", "expect_end", "forget_end",
     }  # fmt: skip
     text = (ROOT / "docs" / "services.md").read_text()
     names = [name for name in dir(documented) if not name.startswith("_") and name not in machinery]

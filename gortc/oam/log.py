@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timezone
-from typing import IO, Any
+from typing import Any
 
 import orjson
 from twisted.logger import (
@@ -18,10 +18,10 @@ from twisted.logger import (
     eventAsText,
     formatEvent,
 )
-from twisted.python.logfile import LogFile
 
 from gortc.jsip.message import Message
 from gortc.jsip.timers import Clock
+from gortc.oam.files import Lines
 
 _NAMES = ("Type", "Code", "DialogueID", "CSeq")
 _LEGACY = frozenset(("format", "isError", "message", "system", "time"))
@@ -29,7 +29,7 @@ _LEGACY = frozenset(("format", "isError", "message", "system", "time"))
 
 def observer(level: str, form: str, file: str) -> ILogObserver:
     """Write events of at least `level` to `file` (- is standard output) in the format `form`."""
-    out: IO[Any] = sys.stdout if file == "-" else LogFile.fromFullPath(file, rotateLength=None)
+    out: Any = sys.stdout if file == "-" else Lines(file)
     write = FileLogObserver(out, as_json if form == "json" else as_text)
     return FilteringLogObserver(write, [LogLevelFilterPredicate(LogLevel.levelWithName(level))])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -35,6 +35,8 @@ BAD_PATH: Final = 1
 BAD_METHOD: Final = 2
 UNKNOWN_API: Final = 3
 FAILED: Final = 4
+BAD_RETURN_CODE: Final = 5
+BAD_RETURN_BODY: Final = 6
 DENIED: Final = 7
 BAD_VALUE: Final = 8
 NOT_NOW: Final = 9
@@ -66,7 +68,7 @@ class Route:
     """The least one that may."""
     summary: str
     """What it does, one line, for people."""
-    answer: Callable[[Query], Answer]
+    answer: Callable[[Query], Answer | Awaitable[Answer]]
     """May raise Problem."""
     query: Mapping[str, str] = field(factory=dict)
     """The query's fields that it knows, each with what it says."""

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gortc.jsip.uri import BadURI
-from gortc.oam.route import BAD_VALUE, READ, Answer, Problem, Query, Route
+from gortc.oam.route import ADMIN, BAD_PATH, BAD_VALUE, READ, Answer, Problem, Query, Route
+from gortc.plugins import PluginError
 from gortc.service.context import Context
 from gortc.service.task import Task
 
 if TYPE_CHECKING:
     from gortc.node import Node
+    from gortc.service.loader import Loader
 
 
-def routes(node: Node) -> list[Route]:
-    """What there is, and which one would get a request."""
+def routes(node: Node, loader: Loader) -> list[Route]:
+    """What there is, loading and removing it, and which one would get a request."""
 
     def slps(query: Query) -> Answer:
-        rows = [
-            {
-                "name": context.name,
-                "plugin": context.logic.name,
-                "module": context.logic.__module__,
-                "instances": len(context.tasks),
-                "total": context.total,
-                "failures": context.failures,
-            }
-            for context in node.services
-        ]
-        return {"slps": rows}
+        return {"slps": [row(context) for context in node.services]}
+
+    def load(query: Query) -> Answer:
+        try:
+            return row(loader.load(query["name"], query.get("file")))
+        except PluginError as error:
+            raise Problem(422, BAD_VALUE, str(error)) from None
+
+    def remove(query: Query) -> Answer:
+        try:
+            loader.remove(query["name"])
+        except KeyError:
+            raise Problem(404, BAD_PATH, "no such service is loaded") from None
+        return {}
 
     def which(query: Query) -> Answer:
         try:
@@ -43,9 +47,28 @@ def routes(node: Node) -> list[Route]:
             "why": why,
         }
 
+    file = {"file": "The name of the plugin; by default the one that is loaded, or is named so."}
+    load_text = "Load a service, as its file is now: new sessions get it, running instances go on with the old one."
     asked = {"uri": "Its Request-URI.", "router": "Its Router, where it has one."}
     text = "Which service, or which instance by its legs, would get a first request, and why."
     return [
         Route("GET", "/slpm/v1/slps", READ, "The loaded services, with their instances and failures.", slps),
+        Route("POST", "/slpm/v1/<name>", ADMIN, load_text, load, file),
+        Route("DELETE", "/slpm/v1/<name>", ADMIN, "Remove a service; running instances go on.", remove),
         Route("GET", "/runtime/v1/which", READ, text, which, asked),
     ]
+
+
+def row(context: Context) -> dict[str, Any]:
+    """What is told of a service."""
+    return {
+        "name": context.name,
+        "plugin": context.logic.name,
+        "module": context.logic.__module__,
+        "version": context.version,
+        "retired": context.is_retired,
+        "instances": len(context.tasks),
+        "total": context.total,
+        "failures": context.failures,
+        "loaded_at": context.loaded_at,
+    }

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from inspect import isawaitable
+from time import monotonic
 from typing import Any
 
 import orjson
 from klein import Klein
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.web.server import Request, Site
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from gortc.oam.access import Access
+from gortc.oam.apis import Apis
+from gortc.oam.files import AccessLog
+from gortc.oam.interfaces import Asked
 from gortc.oam.openapi import document
 from gortc.oam.route import (
     BAD_METHOD,
@@ -19,6 +26,8 @@ from gortc.oam.route import (
     BAD_VALUE,
     FAILED,
     OK,
+    OPEN,
+    OPERATE,
     READ,
     UNKNOWN_API,
     Answer,
@@ -30,33 +39,49 @@ from gortc.oam.route import (
 
 BODY_MAX = 65536
 """A request's body has so many bytes at most."""
-KNOWN = ("runtime", "slpm", "healthz", "readyz", "metrics", "openapi.json")
-"""What paths begin with."""
+KNOWN = ("runtime", "slpm", "apim", "healthz", "readyz", "metrics", "openapi.json")
+"""What our own paths begin with."""
 
 _log = Logger(namespace="gortc.api")
 
 
-def site(routes: Iterable[Route], access: Access) -> Site:
-    """The site that answers for these routes, and for /openapi.json."""
+def site(routes: Iterable[Route], access: Access, apis: Apis, access_log: AccessLog) -> Site:
+    """The site that answers for these routes, for /openapi.json, and for the plugins of `apis`."""
     table = list(routes)
     table.append(Route("GET", "/openapi.json", READ, "This API, as OpenAPI 3.1.", lambda query: document(table)))
+    desk = Desk(access, apis, access_log)
     app = Klein()
     for route in table:
-        app.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(_endpoint(route, access))
+        app.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(desk.endpoint(route))
+    ours = re.compile("|".join(re.sub(r"<path:\w+>", ".+", re.sub(r"<\w+>", "[^/]+", one.path)) for one in table))
+
+    @app.route("/<name>/<number>", defaults={"rest": ""})
+    @app.route("/<name>/<number>/", defaults={"rest": ""})
+    @app.route("/<name>/<number>/<path:rest>")
+    async def plugin(request: Any, name: str, number: str, rest: str) -> bytes:
+        path = request.path.decode("ascii", "replace")
+        if name in KNOWN:
+            return desk.refuse(request, missing(path, ours.fullmatch(path) is not None))
+        return await desk.ask_plugin(request, f"{name}.{number}", rest)
 
     @app.handle_errors(HTTPException)
     def unknown(request: Any, failure: Any) -> bytes:
         path = request.path.decode("ascii", "replace")
-        if isinstance(failure.value, MethodNotAllowed):
-            return _refuse(request, Problem(405, BAD_METHOD, "no such method here"))
-        if path.strip("/").partition("/")[0] not in KNOWN:
-            return _refuse(request, Problem(404, UNKNOWN_API, "no such API"))
-        return _refuse(request, Problem(404, BAD_PATH, "no such path"))
+        return desk.refuse(request, missing(path, isinstance(failure.value, MethodNotAllowed)))
 
     made = Management(app.resource(), requestFactory=Short, timeout=30)
     made.displayTracebacks = False
     made.noisy = False
     return made
+
+
+def missing(path: str, other_method: bool) -> Problem:
+    """Why there is nothing at `path`; `other_method`: with this method."""
+    if other_method:
+        return Problem(405, BAD_METHOD, "no such method here")
+    if path.strip("/").partition("/")[0] not in KNOWN:
+        return Problem(404, UNKNOWN_API, "no such API")
+    return Problem(404, BAD_PATH, "no such path")
 
 
 class Management(Site):
@@ -69,6 +94,8 @@ class Management(Site):
 class Short(Request):
     """A request whose body is short: whoever sends more is hung up on."""
 
+    came_at = 0.0
+    """On a clock that only goes forward, in seconds."""
     _length = 0
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
@@ -81,23 +108,92 @@ class Short(Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
         """All of it is there."""
+        self.came_at = monotonic()
         if self._length <= BODY_MAX:  # what was too long came to an end before the connection did
             super().requestReceived(command, path, version)
 
 
-def _endpoint(route: Route, access: Access) -> Callable[..., bytes]:
-    def answer(request: Any, **named: str) -> bytes:
-        role = "nobody"
-        try:
-            role = access.check(headers(request), route.role) or role
-            return _write(request, role, route.answer(_query(request, route, named)))
-        except Problem as problem:
-            return _refuse(request, problem, role)
-        except Exception:
-            _log.failure("{method} {path} failed", method=route.method, path=route.path)
-            return _refuse(request, Problem(500, FAILED, "it has failed; the log says why"), role)
+class Desk:
+    """Takes each request: who may, what is asked, and how the answer is written and logged."""
 
-    return answer
+    def __init__(self, access: Access, apis: Apis, access_log: AccessLog) -> None:
+        self._access = access
+        self._apis = apis
+        self._access_log = access_log
+
+    def endpoint(self, route: Route) -> Callable[..., Coroutine[Any, Any, bytes]]:
+        """What Klein calls for a route."""
+
+        async def answer(request: Any, **named: str) -> bytes:
+            async def ours(role: str) -> Answer:
+                if role != OPEN and route.role != OPEN:
+                    await self._apis.allow(asked(request, role, request.path.decode("ascii", "replace").lstrip("/")))
+                answer = route.answer(read_query(request, route.query, named))
+                return await answer if isawaitable(answer) else answer
+
+            return await self._answer(request, route.role, ours)
+
+        return answer
+
+    async def ask_plugin(self, request: Any, name: str, rest: str) -> bytes:
+        """A request to an API plugin."""
+
+        async def theirs(role: str) -> Answer:
+            await self._apis.allow(asked(request, role, request.path.decode("ascii", "replace").lstrip("/")))
+            return await self._apis.serve(name, asked(request, role, rest))
+
+        return await self._answer(request, READ if request.method in (b"GET", b"HEAD") else OPERATE, theirs)
+
+    async def _answer(self, request: Any, least: str, answer: Callable[[str], Coroutine[Any, Any, Answer]]) -> bytes:
+        role = OPEN
+        try:
+            role = self._access.check(headers(request), least)
+            return self._write(request, role, await answer(role))
+        except Problem as problem:
+            return self.refuse(request, problem, role)
+        except CancelledError:  # who has asked has gone
+            self._note(request, role, 499, 0)
+            raise
+        except Exception:
+            method, path = request.method.decode("ascii", "replace"), request.path.decode("ascii", "replace")
+            _log.failure("{method} {path} failed", method=method, path=path)
+            return self.refuse(request, Problem(500, FAILED, "it has failed; the log says why"), role)
+
+    def _write(self, request: Any, role: str, answer: Answer) -> bytes:
+        if isinstance(answer, Text):
+            return self._finish(request, role, answer.status, answer.kind, answer.text.encode())
+        body = orjson.dumps(answer if "openapi" in answer else {"code": OK, "msg": "OK", **answer}, default=str)
+        return self._finish(request, role, 200, "application/json", body)
+
+    def refuse(self, request: Any, problem: Problem, role: str = OPEN) -> bytes:
+        """Say why not."""
+        body = orjson.dumps({"code": problem.code, "msg": problem.why})
+        if problem.status == 401:
+            request.setHeader("WWW-Authenticate", 'Bearer realm="gortc"')
+        return self._finish(request, role, problem.status, "application/json", body)
+
+    def _finish(self, request: Any, role: str, status: int, kind: str, body: bytes) -> bytes:
+        request.setResponseCode(status)
+        request.setHeader("Content-Type", kind)
+        request.setHeader("Content-Length", str(len(body)))
+        request.setHeader("Cache-Control", "no-store")
+        request.setHeader("X-Content-Type-Options", "nosniff")
+        self._note(request, role, status, len(body))
+        return body
+
+    def _note(self, request: Any, role: str, status: int, size: int) -> None:
+        """Who has changed something is worth a line; who has looked, one of the access log. Query strings, which may
+        name people, stay out of both."""
+        row = {
+            "address": getattr(request.getClientAddress(), "host", ""),
+            "role": role or "nobody",
+            "method": request.method.decode("ascii", "replace"),
+            "path": request.path.decode("ascii", "replace"),
+            "status": status,
+        }
+        self._access_log.write({**row, "bytes": size, "ms": round(1000 * (monotonic() - request.came_at), 3)})
+        say = _log.debug if request.method in (b"GET", b"HEAD") else _log.info
+        say("{role} {method} {path}: {status}", **row)
 
 
 def headers(request: Any) -> dict[str, str]:
@@ -108,11 +204,13 @@ def headers(request: Any) -> dict[str, str]:
     }
 
 
-def _query(request: Any, route: Route, named: dict[str, str]) -> Query:
+def read_query(request: Any, known: Mapping[str, str] | None, named: Mapping[str, str]) -> Query:
+    """The fields of its query, and what its path has `named`. Raises Problem where a field is not `known` (None: any
+    may be there), or is there twice."""
     fields = dict(named)
     for name, values in request.args.items():
         text = name.decode("utf-8", "replace")
-        if text not in route.query:
+        if known is not None and text not in known:
             raise Problem(400, BAD_VALUE, f"no such field: {text}")
         if len(values) != 1:
             raise Problem(400, BAD_VALUE, f"{text} is there more than once")
@@ -120,34 +218,14 @@ def _query(request: Any, route: Route, named: dict[str, str]) -> Query:
     return fields
 
 
-def _write(request: Any, role: str, answer: Answer) -> bytes:
-    if isinstance(answer, Text):
-        return _finish(request, role, answer.status, answer.kind, answer.text.encode())
-    body = orjson.dumps(answer if "openapi" in answer else {"code": OK, "msg": "OK", **answer}, default=str)
-    return _finish(request, role, 200, "application/json", body)
-
-
-def _refuse(request: Any, problem: Problem, role: str = "nobody") -> bytes:
-    body = orjson.dumps({"code": problem.code, "msg": problem.why})
-    if problem.status == 401:
-        request.setHeader("WWW-Authenticate", 'Bearer realm="gortc"')
-    return _finish(request, role, problem.status, "application/json", body)
-
-
-def _finish(request: Any, role: str, status: int, kind: str, body: bytes) -> bytes:
-    request.setResponseCode(status)
-    request.setHeader("Content-Type", kind)
-    request.setHeader("Content-Length", str(len(body)))
-    request.setHeader("Cache-Control", "no-store")
-    request.setHeader("X-Content-Type-Options", "nosniff")
-    # Who has changed something is worth a line; who has looked, one at debug. Query strings stay out of the log.
-    say = _log.debug if request.method in (b"GET", b"HEAD") else _log.info
-    say(
-        "{role} {method} {path}: {status}",
-        role=role,
-        method=request.method.decode("ascii", "replace"),
-        path=request.path.decode("ascii", "replace"),
-        status=status,
-        address=getattr(request.getClientAddress(), "host", ""),
-    )
-    return body
+def asked(request: Any, role: str, path: str) -> Asked:
+    """A request, for plugins. Raises Problem where its body is no JSON."""
+    data = request.content.read()
+    request.content.seek(0)
+    try:
+        body = orjson.loads(data) if data else None
+    except orjson.JSONDecodeError as error:
+        raise Problem(400, BAD_VALUE, f"the body is not JSON: {error}") from None
+    address = getattr(request.getClientAddress(), "host", "")
+    method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
+    return Asked(method, path, read_query(request, None, {}), body, role, address)

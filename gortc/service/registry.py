@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 from twisted.logger import Logger
 
-from gortc.plugins import find
+from gortc.plugins import find, version
 from gortc.service.context import Context
 from gortc.service.interfaces import IServiceLogic
 
@@ -31,15 +31,20 @@ class Use:
 
 
 class Registry:
-    """The loaded services, by name."""
+    """The loaded services, by name; and those that were replaced or removed, until their last instance has ended.
+
+    `past` has, by name, how many instances those that have gone had in total, and how many of them failed.
+    """
 
     def __init__(self, realm: str, unread_max: int) -> None:
         self.realm = realm
         self._unread_max = unread_max
         self.loaded: dict[str, Context] = {}
+        self.retired: dict[Context, None] = {}
+        self.past: dict[str, tuple[int, int]] = {}
 
     def __iter__(self) -> Iterator[Context]:
-        return iter(list(self.loaded.values()))
+        return iter([*self.loaded.values(), *self.retired])
 
     def get(self, name: str) -> Context | None:
         """The service loaded under `name`."""
@@ -47,27 +52,60 @@ class Registry:
 
     def load(self, logic: IServiceLogic, name: str, config: Mapping[str, Any], dispatch: Dispatcher) -> bool:
         """Load one service. A failure is logged with its traceback; returns whether it is loaded."""
-        context = Context(logic, name, config, self.realm, self._unread_max)
-        context.bind(dispatch)
-        self.loaded[name] = context
         try:
-            logic.load(context)
+            self.put(logic, name, config, dispatch)
         except Exception:
-            del self.loaded[name]
             _log.failure("service {service} can't be loaded", service=name)
             return False
         return True
 
+    def put(self, logic: IServiceLogic, name: str, config: Mapping[str, Any], dispatch: Dispatcher) -> Context:
+        """Load one service in the place of whatever has its name: that one takes no new sessions, and goes when its
+        last instance has ended. Where its `load` raises, that is raised, and all is as it was."""
+        context = Context(logic, name, config, self.realm, self._unread_max)
+        context.version = version(logic.__module__)
+        context.bind(dispatch)
+        logic.load(context)
+        self._retire(name)
+        self.loaded[name] = context
+        return context
+
+    def remove(self, name: str) -> None:
+        """`name` takes no new sessions; it goes when its last instance has ended. Raises KeyError."""
+        if name not in self.loaded:
+            raise KeyError(name)
+        self._retire(name)
+
+    def _retire(self, name: str) -> None:
+        context = self.loaded.pop(name, None)
+        if context is not None:
+            self.retired[context] = None
+            context.retire(self._gone)
+
+    def _gone(self, context: Context) -> None:
+        if context not in self.retired:  # all were unloaded meanwhile
+            return
+        del self.retired[context]
+        total, failures = self.past.get(context.name, (0, 0))
+        self.past[context.name] = (total + context.total, failures + context.failures)
+        self._unload(context)
+
+    def _unload(self, context: Context) -> None:
+        try:
+            context.logic.unload()
+        except Exception:
+            _log.failure("service {service} failed as it was unloaded", service=context.name)
+
     def unload_all(self) -> None:
         """Let every instance end and every service go."""
-        for context in list(self.loaded.values()):
+        for context in self:
             for task in list(context.tasks):
                 task.finish(503, "the server is stopping", "the server is stopping")
-            del self.loaded[context.name]
-            try:
-                context.logic.unload()
-            except Exception:
-                _log.failure("service {service} failed as it was unloaded", service=context.name)
+            if self.loaded.get(context.name) is context:
+                del self.loaded[context.name]
+                self._unload(context)
+            else:
+                self._gone(context)
 
 
 def plan(

@@ -2,83 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 
 from gortc.oam.site import BODY_MAX
-from gortc.server import Server, StartFailed
-from gortc.service.registry import discover
+from gortc.server import StartFailed
 from gortc.settings import Settings, SettingsError
-
-
-class Phone:
-    """A user's connection."""
-
-    def __init__(self, desk: Desk, name: str) -> None:
-        self.said: list[Any] = []
-        self.closed = 0
-        self.name = name
-        self._channels = desk.server.node.channels
-        self._channel = self._channels.connect(name, self)
-
-    def call(self, dialogue: str) -> None:
-        """Call the echo."""
-        invite = {"Type": "INVITE", "Request-URI": "echo", "From": self.name, "To": "echo", "CSeq": 1}
-        made = {**invite, "DialogueID": dialogue, "Router": "gortc.local;type=echo", "Body": "v=0"}
-        self._channels.receive(self._channel, self, json.dumps(made).encode())
-
-    def send(self, data: bytes) -> bool:
-        """It hears."""
-        self.said.append(json.loads(data))
-        return True
-
-    def hush(self, seconds: float) -> None:
-        """Nobody asks too often."""
-
-    def close(self, code: int, reason: str) -> None:
-        """It is closed."""
-        self.closed = code
-
-
-class Desk:
-    """A server, and its API."""
-
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        self.file = folder / "tokens"
-        self.reactor = MemoryReactorClock()
-        made = Settings(api="tcp:2539:interface=127.0.0.1", api_token_file=str(self.file), **settings)
-        self.server = Server(made, self.reactor)
-        self.server.privilegedStartService()
-        self.server.node.load(discover())
-        self.token = self.file.read_text().split()[1]
-        self._site: Any = self.reactor.tcpServers[-1][1]
-
-    def send(self, head: str, body: bytes = b"") -> bytes:
-        """What is answered to bytes."""
-        protocol = self._site.buildProtocol(None)
-        transport = StringTransportWithDisconnection()
-        transport.protocol = protocol
-        protocol.makeConnection(transport)
-        protocol.dataReceived(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
-        said: bytes = transport.value()
-        if transport.connected:
-            transport.loseConnection()
-        return said
-
-    def ask(self, path: str, method: str = "GET", token: str = "", **headers: str) -> tuple[int, Any]:
-        """Status and answer."""
-        lines = {"Host": "127.0.0.1:2539", "Authorization": f"Bearer {token or self.token}", **headers}
-        said = self.send("\n".join([f"{method} {path} HTTP/1.1", *(f"{name}: {text}" for name, text in lines.items())]))
-        head, _, body = said.partition(b"\r\n\r\n")
-        kind = re.search(rb"Content-Type: ([^\r;]*)", head)
-        assert kind is not None
-        return int(head.split()[1]), json.loads(body) if kind[1] == b"application/json" else body.decode()
+from tests.oam.desk import Desk, Phone
 
 
 @pytest.fixture
@@ -144,7 +76,7 @@ def test_drain(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, 3), ("GET", "/slpm/v1/none", 404, 1), ("PUT", "/readyz", 405, 2),
+        ("GET", "/", 404, 3), ("GET", "/slpm/v1/none", 405, 2), ("PUT", "/readyz", 405, 2),
         ("GET", "/runtime/v1/sessions?limit=-1", 400, 8), ("GET", "/runtime/v1/sessions?what=1", 400, 8),
         ("GET", "/runtime/v1/sessions?limit=1&limit=1", 400, 8), ("GET", "/runtime/v1/which?uri=x&router=@@", 400, 8),
         ("GET", "/runtime/v1/channels/none", 404, 1),
@@ -165,7 +97,7 @@ def test_what_can_not_be(desk: Desk, method: str, path: str, status: int, code: 
     ],
 )  # fmt: skip
 def test_who_may(desk: Desk, headers: dict[str, str], status: int) -> None:
-    said, answer = desk.ask("/runtime/v1/jstack", "GET", "", **headers)
+    said, answer = desk.ask("/runtime/v1/jstack", "GET", "", b"", **headers)
     assert (said, answer["code"]) == (status, 0 if status == 200 else 7)
 
 

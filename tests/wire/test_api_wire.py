@@ -87,7 +87,7 @@ def test_no_page_may(api: Api, path: str, headers: dict[str, str]) -> None:
     [
         ("GET", "/", 404, 3), ("GET", "/nothing/v1", 404, 3), ("GET", "/runtime/v1/nothing", 404, 1),
         ("GET", "/runtime/v1/channels/nobody@gortc.test", 404, 1), ("PUT", "/runtime/v1/drain", 405, 2),
-        ("POST", "/slpm/v1/slps", 405, 2), ("GET", "/runtime/v1/sessions?limit=x", 400, 8),
+        ("PUT", "/slpm/v1/slps", 405, 2), ("GET", "/runtime/v1/sessions?limit=x", 400, 8),
         ("GET", "/runtime/v1/sessions?limit=1001", 400, 8), ("GET", "/runtime/v1/sessions?limit=1&limit=2", 400, 8),
         ("GET", "/runtime/v1/sessions?nothing=1", 400, 8), ("DELETE", "/runtime/v1/drain", 409, 9),
     ],

@@ -1,0 +1,251 @@
+"""API plugins: which are loaded, and their answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
+from twisted.internet.defer import TimeoutError as Late
+from twisted.logger import Logger
+
+from gortc.oam.interfaces import IAPI, APIContext, Asked, IAccess, Loaded
+from gortc.oam.route import (
+    ADMIN,
+    BAD_METHOD,
+    BAD_PATH,
+    BAD_RETURN_BODY,
+    BAD_RETURN_CODE,
+    BAD_VALUE,
+    DENIED,
+    FAILED,
+    READ,
+    UNKNOWN_API,
+    Answer,
+    Problem,
+    Query,
+    Route,
+    Text,
+)
+from gortc.plugins import PluginError, find, module_of, renew, told, version
+from gortc.service.registry import ServiceError, Use, plan
+
+if TYPE_CHECKING:
+    from gortc.node import Node
+    from gortc.oam.state import State
+
+ACCESS: Final = "access.v1"
+KIND: Final = "apis"
+"""In the state file."""
+NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\.v[0-9]{1,4}")
+METHODS: Final = ("GET", "POST", "PUT", "DELETE")
+RAW: Final = -1
+
+_log = Logger(namespace="gortc.api")
+
+
+class Apis:
+    """The loaded ones, by name."""
+
+    def __init__(self, node: Node, state: State, reactor: Any) -> None:
+        self.loaded: dict[str, Loaded] = {}
+        self._node = node
+        self._state = state
+        self._reactor = reactor
+
+    # loading
+
+    def start(self) -> None:
+        """Load what is found, as the settings and the state say. Raises ServiceError where the settings name a missing
+        one."""
+        found = find(IAPI, "API")
+        try:
+            plans = plan(found, self._wanted)
+        except ServiceError as error:
+            raise ServiceError(str(error).replace("services:", "apis:", 1)) from None
+        plugins = {name: plugin.name for name, plugin, _ in plans} | dict(self._state.of(KIND))
+        for name, wanted in plugins.items():
+            if wanted is None:
+                continue
+            try:
+                if wanted not in found:
+                    raise PluginError(f"no API is named {wanted!r} any more")
+                self._put(name, found[wanted], version(found[wanted].__module__))
+            except Exception as error:
+                _log.failure("API {name} can't be loaded: {error}", name=name, error=error)
+
+    def load(self, name: str, plugin: str | None) -> Loaded:
+        """Load `plugin`, as its file is now, under `name`. Raises PluginError, and then all is as it was."""
+        if not NAME.fullmatch(name):
+            raise PluginError(f"an API is named such as rooms.v1, not {name[:80]!r}")
+        current = self.loaded.get(name)
+        plugin = plugin or (current.plugin.name if current is not None else name)
+        made, renewal = renew(IAPI, "API", plugin)
+        try:
+            loaded = self._put(name, made, version(renewal.module.__name__))
+        except Exception as error:
+            renewal.undo()
+            raise PluginError(str(error) if isinstance(error, PluginError) else told(error, renewal.path)) from error
+        if plugin == name and name not in self._wanted:
+            self._state.forget(KIND, name)
+        else:
+            self._state.put(KIND, name, plugin)
+        return loaded
+
+    def remove(self, name: str) -> None:
+        """Raises KeyError where it is not loaded."""
+        self._unload(self.loaded.pop(name))
+        if name in self._wanted or module_of(IAPI, name) is not None:
+            self._state.put(KIND, name, None)
+        else:
+            self._state.forget(KIND, name)
+        _log.info("API {name} is removed", name=name)
+
+    def stop(self) -> None:
+        """All go."""
+        while self.loaded:
+            self._unload(self.loaded.popitem()[1])
+
+    @property
+    def _wanted(self) -> Mapping[str, Any]:
+        return self._node.settings.apis
+
+    def _put(self, name: str, plugin: Any, version: str) -> Loaded:
+        if not NAME.fullmatch(name):
+            raise PluginError(f"an API is named such as rooms.v1, not {name[:80]!r}")
+        if name == ACCESS and not IAccess.providedBy(plugin):
+            raise PluginError(f"{ACCESS} must provide IAccess")
+        want = self._wanted.get(name) or {}
+        config = want.config if isinstance(want, Use) else want
+        context = APIContext(name, config, self._node.settings.realm, self._node.services)
+        plugin.load(context)
+        old = self.loaded.get(name)
+        self.loaded[name] = loaded = Loaded(plugin, context, version, time())
+        if old is not None:
+            self._unload(old)
+        _log.info("API {name} is loaded: {version}", name=name, version=version)
+        return loaded
+
+    def _unload(self, loaded: Loaded) -> None:
+        try:
+            loaded.plugin.unload()
+        except Exception:
+            _log.failure("API {name} failed as it was unloaded", name=loaded.context.name)
+
+    # answers
+
+    async def allow(self, asked: Asked) -> None:
+        """Whether `access.v1`, where it is loaded, lets it go on. Raises Problem."""
+        access = self.loaded.get(ACCESS)
+        if access is None:
+            return
+        try:
+            allowed = await self.in_time(access.plugin.allow(asked)) is True
+        except (CancelledError, GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            access.tally["failures"] += 1
+            _log.failure("{name} failed, which is a no", name=ACCESS)
+            allowed = False
+        if not allowed:
+            raise Problem(403, DENIED, f"{ACCESS} says no")
+
+    async def serve(self, name: str, asked: Asked) -> Answer:
+        """The answer of a plugin. Raises Problem."""
+        loaded = self.loaded.get(name)
+        if loaded is None:
+            raise Problem(404, UNKNOWN_API, "no such API")
+        if asked.method not in METHODS:
+            raise Problem(405, BAD_METHOD, "no such method here")
+        loaded.tally["total"] += 1
+        answer: Callable[[Asked], Any] = getattr(loaded.plugin, asked.method.lower())
+        try:
+            return shown(await self.in_time(answer(asked)))
+        except (Problem, CancelledError, GeneratorExit, KeyboardInterrupt):
+            raise
+        except Bad as bad:
+            problem = Problem(500, bad.code, str(bad))
+            _log.error("API {name}: {why}", name=name, why=str(bad))
+        except Late:
+            problem = Problem(504, FAILED, f"no answer in {self._node.settings.api_seconds:g} s")
+            _log.error("API {name}: {why}", name=name, why=problem.why)
+        except BaseException:  # sys.exit(), too, is the plugin's own
+            problem = Problem(500, FAILED, "the API has failed; the log says why")
+            _log.failure("API {name} failed", name=name)
+        loaded.tally["failures"] += 1
+        raise problem
+
+    def in_time(self, value: Any) -> Awaitable[Any]:
+        """`value`, or what it will be. It fails with `Late` where that takes longer than `api_seconds`."""
+        waited: Deferred[Any] = ensureDeferred(value) if isinstance(value, (Coroutine, Deferred)) else succeed(value)
+        return waited.addTimeout(self._node.settings.api_seconds, self._reactor)
+
+    # management
+
+    def routes(self) -> list[Route]:
+        """Everything below /apim/v1."""
+        file = {"file": "The name of the plugin; by default the one that is loaded, or is named so."}
+        return [
+            Route("GET", "/apim/v1/apis", READ, "The loaded API plugins.", self._list),
+            Route("POST", "/apim/v1/<name>", ADMIN, "Load an API plugin, as its file is now.", self._load, file),
+            Route("DELETE", "/apim/v1/<name>", ADMIN, "Remove an API.", self._remove),
+        ]
+
+    def _list(self, query: Query) -> Answer:
+        return {"apis": [row(loaded) for loaded in self.loaded.values()]}
+
+    def _load(self, query: Query) -> Answer:
+        try:
+            return row(self.load(query["name"], query.get("file")))
+        except PluginError as error:
+            raise Problem(422, BAD_VALUE, str(error)) from None
+
+    def _remove(self, query: Query) -> Answer:
+        try:
+            self.remove(query["name"])
+        except KeyError:
+            raise Problem(404, BAD_PATH, "no such API is loaded") from None
+        return {}
+
+
+def row(loaded: Loaded) -> dict[str, Any]:
+    """What is told of an API plugin."""
+    return {
+        "name": loaded.context.name,
+        "plugin": loaded.plugin.name,
+        "version": loaded.version,
+        **loaded.tally,
+        "loaded_at": loaded.loaded_at,
+    }
+
+
+class Bad(Exception):
+    """A plugin has returned what it should not; `code` says which part."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+def shown(returned: Any) -> Answer:
+    """What a plugin has returned, as an answer. Raises Bad."""
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise Bad(BAD_RETURN_CODE, f"it should return a code and a body, not {returned!r:.80}")
+    code, body = returned
+    if type(code) is not int or code < RAW:
+        raise Bad(BAD_RETURN_CODE, f"no code: {code!r:.80}")
+    if code == RAW:
+        if not isinstance(body, str):
+            raise Bad(BAD_RETURN_BODY, f"the code -1 goes with a text, not {body!r:.80}")
+        return Text(body)
+    body = {} if body is None else body
+    if not isinstance(body, Mapping):
+        raise Bad(BAD_RETURN_BODY, f"the body should be a mapping, not {body!r:.80}")
+    try:
+        orjson.dumps(dict(body))
+    except TypeError as error:
+        raise Bad(BAD_RETURN_BODY, f"the body is not JSON: {error}") from None
+    return {"msg": "OK" if code == 0 else "see the code", **body, "code": code}

@@ -1,0 +1,102 @@
+"""What an API plugin provides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+from twisted.logger import Logger
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from gortc.service.context import Context
+    from gortc.service.registry import Registry
+
+
+@frozen
+class Asked:
+    """One request to the management API."""
+
+    method: str
+    """GET, POST, PUT or DELETE."""
+    path: str
+    """What is below /NAME/vN/, without a slash in front; for `access.v1` the whole path."""
+    query: Mapping[str, str]
+    """The fields of the query string."""
+    body: Any
+    """The JSON value of the body; None where there is none."""
+    role: str
+    """The role of the token shown: read, operate or admin."""
+    address: str
+    """Where it comes from."""
+
+
+class APIContext:
+    """What an API plugin has: its configuration, its log, and the services."""
+
+    def __init__(self, name: str, config: Mapping[str, Any], realm: str, services: Registry) -> None:
+        self.name = name
+        self.config = config
+        self.realm = realm
+        self.log = Logger(namespace=f"api.{name}")
+        self._services = services
+
+    def service(self, name: str) -> list[Context]:
+        """The contexts of a service: the loaded one first, then those that were replaced and still have instances."""
+        return [context for context in self._services if context.name == name]
+
+
+class IAPI(Interface):
+    """One API: an object that provides this and `twisted.plugin.IPlugin`, in a module of `twisted.plugins` or
+    `slp_plugins`. It serves what is below /NAME/vN/.
+
+    Each of the four methods returns a pair, or a Deferred of one, or is an `async def`: a code and a body. The code 0
+    means that it went well; the body, a mapping of JSON values or None, is sent beside it. With the code -1 the body is
+    a text, sent as it is. Other codes, positive, are the API's own: the body's `msg` says what they mean. It may raise
+    `Problem`. GET needs the role read, the others operate.
+    """
+
+    name: str = Attribute("NAME.vN, such as rooms.v1.")
+
+    def load(context: APIContext) -> None:  # noqa: N805
+        """Get ready. What it raises keeps the plugin from being loaded."""
+
+    def unload() -> None:
+        """Let go of what `load` took."""
+
+    def get(asked: Asked) -> Deferred[tuple[int, Any]] | tuple[int, Any]:  # noqa: N805
+        """Answer a GET."""
+
+    def post(asked: Asked) -> Deferred[tuple[int, Any]] | tuple[int, Any]:  # noqa: N805
+        """Answer a POST."""
+
+    def put(asked: Asked) -> Deferred[tuple[int, Any]] | tuple[int, Any]:  # noqa: N805
+        """Answer a PUT."""
+
+    def delete(asked: Asked) -> Deferred[tuple[int, Any]] | tuple[int, Any]:  # noqa: N805
+        """Answer a DELETE."""
+
+
+class IAccess(IAPI):
+    """`access.v1`: where it is loaded, it is asked about every request first, health checks apart."""
+
+    def allow(asked: Asked) -> Deferred[bool] | bool:  # noqa: N805
+        """Whether this request, whose token is known, may go on. It can't allow what the role does not.
+
+        A Deferred or an `async def` will do as well; what it raises, and no answer in time, is a no.
+        """
+
+
+@frozen
+class Loaded:
+    """A loaded API plugin."""
+
+    plugin: Any
+    context: APIContext
+    version: str
+    loaded_at: float
+    """Seconds since 1970."""
+    tally: dict[str, int] = field(factory=lambda: {"total": 0, "failures": 0})

@@ -1,0 +1,63 @@
+"""What operators have loaded and removed while the server ran: a file, so that a restart changes nothing of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+
+class State:
+    """Kind ("services", "apis") -> name -> the plugin loaded under it, None where it was removed.
+
+    The file is there only while there is something in it. Raises ValueError, one line, where it can't be followed,
+    OSError where it can't be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            with open(path, encoding="utf-8") as file:
+                self._rows = checked(json.load(file))
+        except FileNotFoundError:
+            self._rows = {}
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    def of(self, kind: str) -> Mapping[str, str | None]:
+        """Those of a kind."""
+        return self._rows.get(kind, {})
+
+    def put(self, kind: str, name: str, plugin: str | None) -> None:
+        """`plugin` was loaded under `name`, or, None, `name` removed. Raises OSError where it can't be written."""
+        self._write({**self._rows, kind: {**self.of(kind), name: plugin}})
+
+    def forget(self, kind: str, name: str) -> None:
+        """With `name` it is as the settings say. Raises OSError."""
+        if name in self.of(kind):
+            self._write({**self._rows, kind: {key: row for key, row in self.of(kind).items() if key != name}})
+
+    def _write(self, rows: dict[str, Any]) -> None:
+        """All of it or nothing, whenever the machine stops."""
+        rows = {kind: of_kind for kind, of_kind in rows.items() if of_kind}
+        if rows:
+            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
+                json.dump(rows, file, indent=2)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(f"{self._path}.new", self._path)
+        elif os.path.exists(self._path):
+            os.remove(self._path)
+        self._rows = rows
+
+
+def checked(rows: Any) -> dict[str, dict[str, str | None]]:
+    """`rows`, where they are what they should be. Raises ValueError."""
+    if isinstance(rows, dict) and all(
+        isinstance(of_kind, dict) and all(plugin is None or isinstance(plugin, str) for plugin in of_kind.values())
+        for of_kind in rows.values()
+    ):
+        return rows
+    raise ValueError('it should be such as {"services": {"hunt400": null, "sales": "hunt400"}}')

@@ -1,0 +1,259 @@
+"""API plugins, in memory."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import slp_plugins
+from tests.oam.desk import Desk
+
+TOYS = """
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+from gortc import IAPI, IAccess, Problem
+
+ANSWERS = {
+    "value": lambda asked: (0, {"got": [asked.method, asked.path, dict(asked.query), asked.body, asked.role]}),
+    "later": lambda asked: succeed((0, {"later": True})),
+    "none": lambda asked: (0, None),
+    "own": lambda asked: (42, {"msg": "too many toys"}),
+    "raw": lambda asked: (-1, "just text"),
+    "raises": lambda asked: 1 / 0,
+    "fails": lambda asked: fail(ValueError("no")),
+    "exits": lambda asked: exit(3),
+    "problem": lambda asked: (_ for _ in ()).throw(Problem(410, 77, "gone")),
+    "hangs": lambda asked: Deferred(),
+    "code": lambda asked: ("0", {}),
+    "bool": lambda asked: (True, {}),
+    "negative": lambda asked: (-2, {}),
+    "pair": lambda asked: {"no": "code"},
+    "body": lambda asked: (0, {"not": object()}),
+    "list": lambda asked: (0, [1]),
+    "rawbody": lambda asked: (-1, b"bytes"),
+}
+
+@implementer(IPlugin, IAPI)
+class Toys:
+    name = "toys.v1"
+    gone = False
+    def load(self, context):
+        if context.config.get("broken"):
+            raise ValueError("broken toys")
+        self.context = context
+    def unload(self):
+        if self.context.config.get("stays"):
+            raise ValueError("it stays")
+    async def coroutine(self, asked):
+        return 0, {"await": await succeed(1)}
+    def get(self, asked):
+        if asked.path == "coroutine":
+            return self.coroutine(asked)
+        return ANSWERS[asked.path](asked)
+    def post(self, asked):
+        return ANSWERS["value"](asked)
+    put = delete = post
+
+toys = Toys()
+"""
+ACCESS = """
+from twisted.internet.defer import Deferred, succeed
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+from gortc import IAPI, IAccess
+
+@implementer(IPlugin, IAccess)
+class Access:
+    name = "access.v1"
+    seen = []
+    def load(self, context):
+        pass
+    def unload(self):
+        pass
+    def allow(self, asked):
+        self.seen.append((asked.role, asked.method, asked.path, asked.address))
+        if "hangs" in asked.path:
+            return Deferred()
+        if "raises" in asked.path:
+            1 / 0
+        if "later" in asked.path:
+            return succeed(True)
+        return 1 if "truthy" in asked.path else "v1/stack" not in asked.path
+    get = post = put = delete = lambda self, asked: (0, {"seen": self.seen})
+
+access = Access()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the plugins are."""
+    monkeypatch.setattr(slp_plugins, "__path__", [*slp_plugins.__path__, str(tmp_path)])
+    known = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - known:
+        if name.startswith("slp_plugins."):
+            del sys.modules[name]
+            delattr(slp_plugins, name.partition(".")[2])
+
+
+@pytest.fixture
+def desk(folder: Path) -> Iterator[Desk]:
+    """With the toys."""
+    (folder / "toys.py").write_text(TOYS)
+    made = Desk(folder)
+    assert made.ask("/apim/v1/toys.v1", "POST")[0] == 200
+    yield made
+    made.server.stopService()
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("later", {"code": 0, "msg": "OK", "later": True}),
+        ("coroutine", {"code": 0, "msg": "OK", "await": 1}),
+        ("none", {"code": 0, "msg": "OK"}),
+        ("own", {"code": 42, "msg": "too many toys"}),
+        ("raw", "just text"),
+    ],
+)
+def test_answers(desk: Desk, path: str, answer: Any) -> None:
+    assert desk.ask(f"/toys/v1/{path}") == (200, answer)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_what_a_plugin_is_asked(desk: Desk, method: str) -> None:
+    status, answer = desk.ask("/toys/v1/value?a=1&b=x%20y", method, body=b'{"c": [1]}')
+    assert (status, answer["got"]) == (200, [method, "value", {"a": "1", "b": "x y"}, {"c": [1]}, "admin"])
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("raises", 500, 4), ("fails", 500, 4), ("exits", 500, 4), ("problem", 410, 77), ("code", 500, 5),
+        ("bool", 500, 5), ("negative", 500, 5), ("pair", 500, 5), ("body", 500, 6), ("list", 500, 6),
+        ("rawbody", 500, 6), ("unknown", 500, 4),
+    ],
+)  # fmt: skip
+def test_plugins_that_do_it_wrong(desk: Desk, path: str, status: int, code: int) -> None:
+    said, answer = desk.ask(f"/toys/v1/{path}")
+    assert (said, answer["code"]) == (status, code)
+    assert desk.ask("/toys/v1/none")[0] == 200
+    [row] = [row for row in desk.ask("/apim/v1/apis")[1]["apis"] if row["name"] == "toys.v1"]
+    assert (row["total"], row["failures"]) == (2, int(path != "problem"))
+
+
+def test_a_plugin_that_hangs_is_waited_for_in_time_only(desk: Desk) -> None:
+    waiting = desk.begin("/toys/v1/hangs")
+    assert desk.ask("/toys/v1/none")[0] == 200
+    desk.reactor.advance(9.9)
+    assert not waiting.said()
+    desk.reactor.advance(0.2)
+    status, answer = waiting.answer()
+    assert (status, answer["code"], answer["msg"]) == (504, 4, "no answer in 10 s")
+    assert not desk.reactor.getDelayedCalls() or all("addTimeout" not in repr(call) for call in desk.reactor.calls)
+
+
+def test_who_asks_and_leaves_leaves_nothing(desk: Desk) -> None:
+    waiting = desk.begin("/toys/v1/hangs")
+    waiting.leave()
+    desk.reactor.advance(20)
+    [row] = [row for row in desk.ask("/apim/v1/apis")[1]["apis"] if row["name"] == "toys.v1"]
+    assert (row["total"], row["failures"]) == (1, 0)
+
+
+def test_a_body_that_is_no_json(desk: Desk) -> None:
+    status, answer = desk.ask("/toys/v1/value", "POST", body=b"{")
+    assert (status, answer["code"]) == (400, 8)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/toys/v2/value", 404, 3), ("GET", "/nothing/v1/", 404, 3), ("PATCH", "/toys/v1/value", 405, 2),
+        ("GET", "/runtime/v1/nothing/at/all", 404, 1), ("PUT", "/runtime/v1/stack", 405, 2),
+        ("POST", "/apim/v1/none.v1", 422, 8), ("POST", "/apim/v1/toys", 422, 8), ("DELETE", "/apim/v1/none.v1", 404, 1),
+        ("POST", "/apim/v1/toys.v1?file=../toys", 422, 8), ("POST", "/apim/v1/toys.v1?file=echo", 422, 8),
+    ],
+)  # fmt: skip
+def test_what_can_not_be(desk: Desk, method: str, path: str, status: int, code: int) -> None:
+    said, answer = desk.ask(path, method)
+    assert (said, answer["code"]) == (status, code)
+
+
+def test_it_is_loaded_anew_and_removed(desk: Desk, folder: Path) -> None:
+    (folder / "toys.py").write_text(TOYS.replace("too many toys", "no toys"))
+    status, row = desk.ask("/apim/v1/toys.v1", "POST")
+    assert (status, row["name"], row["plugin"], row["total"]) == (200, "toys.v1", "toys.v1", 0)
+    assert desk.ask("/toys/v1/own")[1]["msg"] == "no toys"
+    (folder / "toys.py").write_text("broken")
+    status, answer = desk.ask("/apim/v1/toys.v1", "POST")
+    assert (status, answer["msg"]) == (422, "toys.py, line 1: NameError: name 'broken' is not defined")
+    assert desk.ask("/toys/v1/own")[1]["msg"] == "no toys"
+    assert desk.ask("/apim/v1/toys.v1", "DELETE")[0] == 200
+    assert desk.ask("/toys/v1/own")[0] == 404
+
+
+def test_a_second_name_survives_a_restart(desk: Desk, folder: Path) -> None:
+    assert desk.ask("/apim/v1/more.v3?file=toys.v1", "POST")[0] == 200
+    assert desk.ask("/apim/v1/conference.v1", "POST")[0] == 200
+    assert desk.ask("/apim/v1/conference.v1", "DELETE")[0] == 200
+    assert json.loads((folder / "state").read_text()) == {"apis": {"more.v3": "toys.v1", "conference.v1": None}}
+    again = Desk(folder, start=True)
+    assert again.ask("/more/v3/own")[1]["code"] == 42
+    assert again.ask("/toys/v1/own")[1]["code"] == 42
+    assert again.ask("/conference/v1/rooms")[0] == 404
+    again.ask("/apim/v1/more.v3", "DELETE")
+    again.ask("/apim/v1/conference.v1", "POST")
+    assert not (folder / "state").exists()
+
+
+def test_what_the_settings_say(folder: Path) -> None:
+    (folder / "toys.py").write_text(TOYS)
+    desk = Desk(folder, start=True, apis={"toys.v1": {"broken": True}, "conference.v1": None})
+    assert [row["name"] for row in desk.ask("/apim/v1/apis")[1]["apis"]] == []
+
+
+def test_access_decides_first(desk: Desk, folder: Path) -> None:
+    (folder / "access_toy.py").write_text(ACCESS)
+    assert desk.ask("/apim/v1/access.v1", "POST")[0] == 200
+    assert desk.ask("/runtime/v1/stack") == (403, {"code": 7, "msg": "access.v1 says no"})
+    assert desk.ask("/runtime/v1/jstack")[0] == 200
+    assert desk.ask("/toys/v1/later")[0] == 200
+    assert desk.ask("/toys/v1/raises")[0] == 403
+    assert desk.ask("/toys/v1/truthy")[0] == 403
+    assert desk.ask("/healthz") == (200, "alive\n")
+    waiting = desk.begin("/runtime/v1/channels/hangs")
+    desk.reactor.advance(10)
+    assert waiting.answer()[0] == 403
+    assert desk.ask("/toys/v1/none", token="x" * 40)[0] == 401
+    seen = desk.ask("/access/v1/")[1]["seen"]
+    assert ["admin", "GET", "toys/v1/later", "192.168.1.1"] in seen
+    assert not any("none" in path for _, _, path, _ in seen)
+
+
+def test_what_is_called_access_must_be(desk: Desk) -> None:
+    status, answer = desk.ask("/apim/v1/access.v1?file=toys.v1", "POST")
+    assert (status, answer["msg"]) == (422, "access.v1 must provide IAccess")
+
+
+def test_a_plugin_that_fails_as_it_is_unloaded(folder: Path) -> None:
+    (folder / "toys.py").write_text(TOYS)
+    desk = Desk(folder, start=True, apis={"toys.v1": {"stays": True}})
+    assert desk.ask("/apim/v1/toys.v1", "DELETE")[0] == 200
+    assert desk.ask("/toys/v1/none")[0] == 404
+
+
+def test_readers_may_get_only(desk: Desk) -> None:
+    desk.add("read", "r" * 40)
+    desk.add("operate", "o" * 40)
+    assert desk.ask("/toys/v1/none", token="r" * 40)[0] == 200
+    assert desk.ask("/toys/v1/value", "POST", token="r" * 40)[0] == 403
+    assert desk.ask("/toys/v1/value", "POST", token="o" * 40)[0] == 200
+    assert desk.ask("/apim/v1/toys.v1", "POST", token="o" * 40)[0] == 403
