@@ -137,4 +137,4 @@ settings = configure(
         drain=60.0,  # calls that go on while the server drains, until they are hung up; 0: at once
     ),
 )
-application = make_application(settings)
+application = make_application(settings, __file__)

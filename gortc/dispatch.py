@@ -55,7 +55,8 @@ class Dispatcher(Dispatch):
         self.chosen: dict[tuple[str, str], Task] = {}
         self._realm = realm
         self._domains = domains
-        self._by_host = by_host
+        self.by_host = by_host
+        """Whether the host's first label selects a service."""
         self._known = lru_cache(maxsize=1024)(self._read)  # peers say the same few again and again
         self.retry_after = 0
         """While the server drains: after how many seconds a new session may be tried again; 0: now."""
@@ -152,7 +153,7 @@ class Dispatcher(Dispatch):
         return Router(uri.host, uri.params.get("type"), uri.params.get("relid"), ours, rest.strip() if comma else None)
 
     def _name_by_host(self, uri: str, router: Router | None) -> str | None:
-        if not self._by_host:
+        if not self.by_host:
             return None
         label = (router.host if router is not None else parse(uri).host).partition(".")[0]
         return label if self.services.get(label) is not None else None

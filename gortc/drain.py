@@ -59,7 +59,6 @@ class Drain:
         self._timers = timers
         self._connections = connections
         self._stop_listening = stop_listening
-        self._handful = max(1, round(node.settings.closes_per_second * CLOSE_EVERY))
         self._until = 0.0
         self._say_at = 0.0
 
@@ -140,7 +139,8 @@ class Drain:
     def close_some(self) -> None:
         """Close another handful."""
         open_ = (one for one in list(self._connections) if one.state in (one.STATE_CONNECTING, one.STATE_OPEN))
-        for connection in islice(open_, self._handful):
+        handful = max(1, round(self._node.settings.closes_per_second * CLOSE_EVERY))
+        for connection in islice(open_, handful):
             if connection.channel is None:  # its handshake is not done
                 connection.dropConnection(abort=True)
             else:

@@ -35,7 +35,7 @@ class Node:
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        drops = DropLog(clock, settings.drop_log_per_second)
+        self._drops = drops = DropLog(clock, settings.drop_log_per_second)
         domains = settings.own_domains
         realm = settings.realm.lower()
         self.settings = settings
@@ -51,15 +51,29 @@ class Node:
             self.timers, settings.times, self.journal, self.syntax, self.channels.route, settings.realm, self.gate
         )
         self.dispatch = Dispatcher(self.services, realm, domains, settings.select_by_host)
+        self.services.dispatch = self.dispatch
         self.syntax.above = self.transactions
         self.transactions.below, self.transactions.above = self.syntax, self.sessions
         self.sessions.below, self.sessions.above = self.transactions, self.dispatch
         self.dispatch.below = self.sessions
 
+    def configure(self, settings: Settings) -> None:
+        """Go on with other settings, as far as they can change while it runs (`gortc.reconfigure`)."""
+        self.settings = settings
+        self._drops.per_second = settings.drop_log_per_second
+        self.services.unread_max = settings.unread_max
+        for context in self.services:
+            context.unread_max = settings.unread_max
+        self.syntax.trace = _trace if settings.trace else None
+        self.channels.configure(settings)
+        self.transactions.requests_max = settings.requests_max
+        self.gate.configure(settings.limits, settings.retry_after)
+        self.dispatch.by_host = settings.select_by_host
+
     def load(self, found: Mapping[str, IServiceLogic]) -> None:
         """Load the services that were `found`, as the settings want them. Raises ServiceError."""
         for name, logic, config in plan(found, self.settings.services):
-            self.services.load(logic, name, config, self.dispatch)
+            self.services.load(logic, name, config)
 
     def stop(self) -> None:
         """End every instance: legs are hung up, requests answered 503."""

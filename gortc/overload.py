@@ -56,7 +56,7 @@ class Overload:
         self.load = 0.0
         self.lag = 0.0
         self._gate = gate
-        self._settings = settings
+        self.settings = settings
         self._timers = timers
         self._journal = journal
         self._worked = worked
@@ -64,8 +64,6 @@ class Overload:
         self._now = self._worked_before = 0.0
         self._busy = 0.0
         self._quiet = 0
-        # Who was turned away comes back: it is over when all have, and nobody had to be turned away again.
-        self._quiet_looks = round((2 * settings.retry_after + 1) / LOOK_EVERY)
         self._share = 0.0
         """How many sessions a look are let in while it sheds."""
 
@@ -87,7 +85,7 @@ class Overload:
         self.load += WEIGHT * (load - self.load)
         self.lag += WEIGHT * (lag - self.lag)
         self._now, self._worked_before = now, worked
-        settings = self._settings
+        settings = self.settings
         self._busy = self._busy + passed if load >= settings.load_high else 0.0
         if self.state == CALM and ((self._busy >= BUSY and lag >= settings.lag_low) or self.lag >= settings.lag_high):
             self._begin(admitted)
@@ -105,9 +103,11 @@ class Overload:
 
     def _limit(self, fits: float) -> int:
         """How many may be let in until the next look."""
-        settings = self._settings
+        settings = self.settings
         self._quiet = 0 if self._gate.refused else self._quiet + 1
-        if self._quiet >= self._quiet_looks and self.load < settings.load_low and self.lag < settings.lag_low:
+        # Who was turned away comes back: it is over when all have, and nobody had to be turned away again.
+        quiet_looks = round((2 * settings.retry_after + 1) / LOOK_EVERY)
+        if self._quiet >= quiet_looks and self.load < settings.load_low and self.lag < settings.lag_low:
             self.state = CALM
             _log.info("overload is over: all new sessions are taken")
             return UNLIMITED
@@ -118,7 +118,7 @@ class Overload:
 
     def _open(self, limit: int) -> None:
         """The next look; where that is late, the gate need not wait for it."""
-        self._gate.open(limit, self._now + LOOK_EVERY + self._settings.lag_high)
+        self._gate.open(limit, self._now + LOOK_EVERY + self.settings.lag_high)
         self._looks.start(self)
 
 

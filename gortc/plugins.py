@@ -127,7 +127,7 @@ class Renewal:
             raise
         except BaseException as error:
             self.undo()
-            raise PluginError(told(error, path)) from error
+            raise PluginError(told(error)) from error
         self._name_it(self.module)
 
     def undo(self) -> None:
@@ -174,12 +174,25 @@ def import_new() -> None:
                 _log.failure("{module} can't be imported", module=module)
 
 
-def told(error: BaseException, path: Path) -> str:
-    """What is wrong with a file, and in which line."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f"{path.name}, line {error.lineno}: {error.msg}"
-    if isinstance(error, OSError) and error.filename == str(path):
-        return f"{path.name}: {error.strerror}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    where = f", line {lines[-1]}" if lines else ""
-    return f"{path.name}{where}: {type(error).__name__}: {error}"
+def current(interface: type[Interface], kind: str, name: str) -> Any:
+    """The plugin `name`, as its module was imported last. Raises PluginError where there is none."""
+    module = module_of(interface, name)
+    if module is None:
+        import_new()
+        module = module_of(interface, name)
+    if module is None:
+        raise PluginError(f"no {kind} is named {name[:80]!r}")
+    return providers(sys.modules[module], interface)[name]
+
+
+def told(error: BaseException) -> str:
+    """What went wrong, and where: in which line of a plugin, if it was in one."""
+    if isinstance(error, SyntaxError):
+        return f"{Path(error.filename or '').name}, line {error.lineno}: {error.msg}"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    plugins = {str(path) for _, path in files()}
+    frames = [frame for frame in frames if frame.filename in plugins] or frames
+    where = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: " if frames else ""
+    return f"{where}{type(error).__name__}: {error}"

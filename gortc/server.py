@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.application.service import Service
@@ -12,31 +12,34 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
+from twisted.python.usage import UsageError
 
 from gortc.admission.admission import AuthError, load
 from gortc.admission.interfaces import Ask, IAuthenticator
 from gortc.drain import REASON, Drain
 from gortc.jsip.timers import Clock, Timers
+from gortc.loader import Kind, Loader
 from gortc.node import Node
 from gortc.oam.apis import Apis
 from gortc.oam.files import AccessLog
-from gortc.oam.log import observer
-from gortc.oam.state import State
+from gortc.oam.log import Level, observer
 from gortc.overload import Overload
 from gortc.plugins import find
-from gortc.service.loader import Loader
+from gortc.reconfigure import Changes, NotApplied, reconfigure
+from gortc.service.interfaces import IServiceLogic
 from gortc.service.registry import ServiceError
-from gortc.service.watch import Watch
 from gortc.settings import Settings, is_loopback, listening_host
 from gortc.signals import signals
+from gortc.state import State
 from gortc.transport.listening import listening
-from gortc.transport.onward import trust
+from gortc.transport.onward import check_routes
 from gortc.transport.outbound import Outbound
-from gortc.transport.route import Route
-from gortc.transport.tls import NEEDS
 from gortc.transport.websocket import RtcFactory
+from gortc.watch import Watch
 
 GOING_AWAY = 1001  # RFC 6455 section 7.4.1: a server going down
+
+SERVICES = Kind(IServiceLogic, "service", "services")
 
 _log = Logger(namespace="gortc.server")
 
@@ -53,10 +56,16 @@ class Server(Service):
     """Listens, and loads the services. `log_file` is None where somebody else observes the log.
 
     `clock` is the calls' time where that is not the reactor's: a test's, which then plays an hour in no time.
+    `reread()` reads the configuration again; it raises UsageError.
     """
 
     def __init__(
-        self, settings: Settings, reactor: Any = None, log_file: str | None = None, clock: Clock | None = None
+        self,
+        settings: Settings,
+        reactor: Any = None,
+        log_file: str | None = None,
+        clock: Clock | None = None,
+        reread: Callable[[], Settings] | None = None,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
@@ -67,13 +76,15 @@ class Server(Service):
         self.reactor = self._reactor = reactor
         self._watch: Watch | None = None
         self._access_log: AccessLog | None = None
+        self._level = Level(settings.log_level)
         self._log_file = log_file
+        self._reread = reread
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802
         """Bring the log's format and level along to the application."""
         if isinstance(parent, Componentized) and self._log_file is not None:
             settings = self.settings
-            parent.setComponent(ILogObserver, observer(settings.log_level, settings.log_format, self._log_file))
+            parent.setComponent(ILogObserver, observer(self._level, settings.log_format, self._log_file))
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:  # noqa: N802
@@ -83,7 +94,10 @@ class Server(Service):
         asks = self._authenticators()
         self._factory = factory = RtcFactory(self.node.channels, self.settings, timers, self._reactor, asks)
         self.overload = Overload(self.node.gate, self.settings, timers, self.node.journal)
-        self._check_routes()
+        try:
+            check_routes(self.settings)
+        except (OSError, ValueError) as error:
+            raise StartFailed(f"gortc: {error}") from None
         self.node.channels.outbound = self._outbound = Outbound(
             self.node.channels, self.settings, timers, self._reactor
         )
@@ -91,7 +105,7 @@ class Server(Service):
             state = State(self.settings.state_file)
         except (ValueError, OSError) as error:
             raise StartFailed(f"gortc: state_file: {error}") from None
-        self.loader = Loader(self.node, state)
+        self.loader = Loader(SERVICES, self.node.services, state, lambda: self.node.settings.services)
         self.apis = Apis(self.node, state, self._reactor)
         self.drain = Drain(self.node, timers, factory.connections, self._stop_listening)
         for text in self.settings.rtc:
@@ -132,7 +146,7 @@ class Server(Service):
         except OSError as error:
             raise StartFailed(f"gortc: access_log: {error}") from None
         local = is_loopback(listening_host(settings.api))
-        routes = [*runtime.routes(self), *config.routes(settings), *services.routes(self.node, self.loader)]
+        routes = [*runtime.routes(self), *config.routes(self), *services.routes(self.node, self.loader)]
         return site([*routes, *self.apis.routes(), *health.routes(self, local)], access, self.apis, self._access_log)
 
     def _authenticators(self) -> dict[str, Ask]:
@@ -145,18 +159,28 @@ class Server(Service):
         except AuthError as error:
             raise StartFailed(f"gortc: {error}") from None
 
-    def _check_routes(self) -> None:
-        """Better now than with the first call."""
-        routes = {route: host for host, route in self.settings.routes.items() if route.secure}
-        if self.settings.dial:
-            routes[Route("wss://localhost")] = "dial"
-        for route, host in routes.items():
-            try:
-                trust(route)
-            except ImportError:
-                raise StartFailed(f"gortc: {host}: {NEEDS}") from None
-            except (OSError, ValueError) as error:
-                raise StartFailed(f"gortc: routes: {host}: {error}") from None
+    def configure(self, settings: Settings) -> None:
+        """Go on with other settings, as far as they can change while it runs (`gortc.reconfigure`)."""
+        self._level.set(settings.log_level)
+        self._factory.configure(settings)
+        self.overload.settings = self._outbound.settings = settings
+
+    def reload(self) -> Changes:
+        """Read the configuration again, and go on with what it says. Raises NotApplied; then nothing has changed."""
+        if self._reread is None:
+            raise NotApplied("there is no configuration to read again")
+        try:
+            new = self._reread()
+        except (UsageError, SystemExit) as error:
+            raise NotApplied(str(error).removeprefix("gortc: ")) from None
+        return reconfigure(self, new)
+
+    def hang_up_signal(self) -> None:
+        """SIGHUP."""
+        try:
+            self.reload()
+        except NotApplied as error:
+            _log.error("the configuration can't be followed, so nothing has changed: {error}", error=error)
 
     def startService(self) -> None:  # noqa: N802
         """Load the services; say where we are. Raises StartFailed where the settings name a missing one."""
@@ -164,7 +188,7 @@ class Server(Service):
         try:
             self.loader.start()
             if self.settings.api:
-                self.apis.start()
+                self.apis.loader.start()
         except ServiceError as error:
             raise StartFailed(f"gortc: {error}") from None
         names = sorted(context.name for context in self.node.services)
@@ -174,11 +198,10 @@ class Server(Service):
         for port in self.api_ports:
             _log.info("management on {address}", address=port.getHost())
         if self.settings.reload:
-            self._watch = Watch(self.loader, self._reactor)
+            self._watch = Watch([self.loader, self.apis.loader] if self.settings.api else [self.loader], self._reactor)
             self._watch.start()
         self.overload.start()
-        if self.settings.times.drain:
-            self._reactor.callWhenRunning(signals.mind, self.drain, self._reactor)
+        self._reactor.callWhenRunning(signals.mind, self, self._reactor)
         spare_the_collector()
 
     def urls(self) -> list[str]:
@@ -197,6 +220,7 @@ class Server(Service):
     def stopService(self) -> Deferred[Any]:  # noqa: N802
         """Stop listening, end the calls, and wait until the connections have closed, a second at most."""
         super().stopService()
+        signals.forget(self)
         self.overload.stop()
         if self._watch is not None:
             self._watch.stop()

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import traceback
-from typing import Any, Sequence
+from functools import partial
+from typing import Any, Callable, Sequence
 
 from attrs import evolve
 from twisted.application.service import Application, IService
@@ -23,6 +25,9 @@ from gortc.server import Server
 from gortc.service.registry import ServiceError, discover, plan
 from gortc.settings import FORMATS, LEVELS, LOOPBACK, NONE, Settings, SettingsError
 
+_reading: list[str] = []
+"""The tacs whose settings are being read."""
+
 
 def configure(**settings: Any) -> Settings:
     """The settings, for a tac. Ends the program with one line where one of them can't be."""
@@ -34,16 +39,20 @@ def configure(**settings: Any) -> Settings:
         raise SystemExit(f"gortc: settings: {error}") from None
 
 
-def make_service(settings: Settings, log_file: str | None = None) -> IService:
-    """The service that runs a node with `settings`, on our reactor; `log_file` as in `Server`."""
+def make_service(
+    settings: Settings, log_file: str | None = None, reread: Callable[[], Settings] | None = None
+) -> IService:
+    """The service that runs a node with `settings`, on our reactor; `log_file` and `reread` as in `Server`."""
     reactor.install()
-    return Server(settings, log_file=log_file)
+    return Server(settings, log_file=log_file, reread=reread)
 
 
-def make_application(settings: Settings) -> Componentized:
-    """The application of a tac."""
+def make_application(settings: Settings, file: str | None = None) -> Componentized:
+    """The application of a tac. `file` is the tac's own, to be read again at SIGHUP."""
     application: Componentized = Application("gortc")
-    make_service(settings, settings.log_file).setServiceParent(application)
+    if not _reading:  # somebody wants the settings only
+        reread = partial(read_config, os.path.abspath(file)) if file is not None else None
+        make_service(settings, settings.log_file, reread).setServiceParent(application)
     return application
 
 
@@ -89,6 +98,17 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:  # noqa: N802
         """Make the settings."""
+        if self["config"]:
+            self["config"] = os.path.abspath(self["config"])
+        self.settings = self.read()
+        try:
+            plan(discover(), self.settings.services)
+            check(self.settings.authenticators, find(IAuthenticator, "authenticator"))
+        except (ServiceError, AuthError) as error:
+            raise usage.UsageError(str(error)) from None
+
+    def read(self) -> Settings:
+        """The settings, as the configuration file and the options say now. Raises UsageError, one line."""
         settings = read_config(self["config"]) if self["config"] else Settings()
         given = {
             "realm": self["realm"],
@@ -102,15 +122,15 @@ class Options(usage.Options):
             "reload": bool(self["reload"]) or None,
         }
         try:
-            self.settings = evolve(settings, **{name: value for name, value in given.items() if value is not None})
-            plan(discover(), self.settings.services)
-            check(self.settings.authenticators, find(IAuthenticator, "authenticator"))
-        except (SettingsError, ServiceError, AuthError) as error:
+            settings = evolve(settings, **{name: value for name, value in given.items() if value is not None})
+        except SettingsError as error:
             raise usage.UsageError(str(error)) from None
+        return settings
 
 
 def read_config(path: str) -> Settings:
     """The `settings` of a tac. Raises UsageError, one line, where there are none to be had."""
+    _reading.append(path)
     try:
         settings = runpy.run_path(path).get("settings")
     except OSError as error:
@@ -121,6 +141,8 @@ def read_config(path: str) -> Settings:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
         where = f", line {lines[-1]}" if lines else ""
         raise usage.UsageError(f"config {path}{where}: {type(error).__name__}: {error}") from None
+    finally:
+        _reading.pop()
     if not isinstance(settings, Settings):
         raise usage.UsageError(f"config {path} binds no `settings`")
     return settings
@@ -134,4 +156,4 @@ def makeService(options: Options) -> IService:  # noqa: N802
         log_file = None
     elif log_file == "-":
         log_file = parent.get("logfile") or ("-" if parent.get("nodaemon") else "twistd.log")
-    return make_service(options.settings, log_file)
+    return make_service(options.settings, log_file, options.read)

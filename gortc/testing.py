@@ -56,7 +56,7 @@ class Lab:
         if len(services) == 1 and "default" not in found:
             only = services[0]
             wanted = self.settings.services.get(only.name, {})
-            self.node.services.load(only, "default", wanted, self.node.dispatch)
+            self.node.services.load(only, "default", wanted)
 
     def user(self, name: str) -> User:
         """Connect a user; `name` gets the realm where it has no `@`."""

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from gortc import Times
 from gortc.drain import DRAINING, GONE, LEAVING, SERVING
+from gortc.settings import Settings
 from gortc.signals import Signals
 
 
@@ -38,6 +40,19 @@ class Drain:
         self.done.callback(None)
 
 
+class Server:
+    """In place of one."""
+
+    def __init__(self, drain: Drain, settings: Settings | None = None) -> None:
+        self.drain = drain
+        self.settings = settings or Settings()
+        self.hung_up = 0
+
+    def hang_up_signal(self) -> None:
+        """As the real one."""
+        self.hung_up += 1
+
+
 class Process:
     """Its handlers, and a reactor that does at once what it is told."""
 
@@ -57,7 +72,7 @@ class Process:
     def minding(self, *drains: Drain) -> None:
         """Mind them."""
         for drain in drains:
-            self.signals.mind(drain, self)  # type: ignore[arg-type]
+            self.signals.mind(Server(drain), self)  # type: ignore[arg-type]
 
     def send(self, number: int) -> None:
         """A signal."""
@@ -117,3 +132,20 @@ def test_whoever_runs_the_reactor_minds_its_signals(monkeypatch: pytest.MonkeyPa
     assert process.handlers == {signal.SIGTERM: signal.SIG_DFL}
     process.signals.terminate()
     one.finish()
+
+
+def test_a_server_that_does_not_drain_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(monkeypatch, None)
+    server = Server(Drain(), Settings(times=Times(drain=0)))
+    process.signals.mind(server, process)  # type: ignore[arg-type]
+    process.send(signal.SIGTERM)
+    assert process.ended == [signal.SIGTERM]
+
+
+def test_hung_up_on_while_it_runs_and_not_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    process, server = Process(monkeypatch, None), Server(Drain())
+    process.signals.mind(server, process)  # type: ignore[arg-type]
+    process.send(signal.SIGHUP)
+    process.signals.forget(server)  # type: ignore[arg-type]
+    process.send(signal.SIGHUP)
+    assert server.hung_up == 1

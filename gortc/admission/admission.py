@@ -16,12 +16,11 @@ from gortc.admission.addresses import Proxies, household
 from gortc.admission.interfaces import Ask, AuthContext, Handshake, IAuthenticator, Refused
 from gortc.jsip.gate import Guest
 from gortc.jsip.layers import Journal
-from gortc.jsip.meter import Meter
+from gortc.jsip.meter import Meter, renewed
 from gortc.jsip.timers import Timers
 from gortc.jsip.uri import parse
 
 if TYPE_CHECKING:
-    from gortc.admission.limits import Rate
     from gortc.settings import Settings
 
 _log = Logger(namespace="gortc.admission")
@@ -47,19 +46,27 @@ class Admission:
         self._open = settings.auth == "loopback"
         self._asks = asks
         self._journal = journal
-        self._proxies = Proxies(settings.proxies)
+        self._timers = timers
         self._domains = settings.own_domains
+        self._handshaking: dict[Any, None] = {}  # the oldest one first
+        self._addresses: Counter[str] = Counter()
+        self._handshakes: Meter | None = None
+        self._failures: Meter | None = None
+        self._logins: Meter | None = None
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """What holds for who comes from now on."""
+        self._proxies = Proxies(settings.proxies)
         self._nodes = frozenset(settings.nodes)
         self._trusted = frozenset(settings.trusted_nodes)
         self._own_from = settings.own_from
         limits = settings.limits
         self._connections_max = limits.connections
         self._handshaking_max = limits.handshaking
-        self._handshaking: dict[Any, None] = {}  # the oldest one first
-        self._addresses: Counter[str] = Counter()
-        self._handshakes = _meter(timers, limits.handshakes)
-        self._failures = _meter(timers, limits.failures)
-        self._logins = _meter(timers, limits.logins)
+        self._handshakes = renewed(self._handshakes, self._timers, limits.handshakes)
+        self._failures = renewed(self._failures, self._timers, limits.failures)
+        self._logins = renewed(self._logins, self._timers, limits.logins)
 
     # connections
 
@@ -150,10 +157,6 @@ class Admission:
             raise Refused(403, "users have names in the server's own domains, and this is no node that it knows")
         trusted = name in self._trusted
         return Guest(name, home, asserted=None if trusted else name, told=trusted)
-
-
-def _meter(timers: Timers, rate: Rate | None) -> Meter | None:
-    return None if rate is None else Meter(timers, rate.per_second, rate.burst)
 
 
 def _take(meter: Meter | None, key: str, reason: str) -> None:

@@ -30,7 +30,7 @@ class Endpoint(Node):
         self._server = self.settings.realm  # the channel's name
         self.sessions.route = self._route
         self.syntax.trace = trace
-        self.services.load(logic, DEFAULT, {}, self.dispatch)
+        self.services.load(logic, DEFAULT, {})
 
     def connect(self, connection: Connection) -> None:
         """`connection` is the one to the server from now on."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Headers, Request
-from gortc.jsip.meter import Meter
+from gortc.jsip.meter import Meter, renewed
 from gortc.jsip.timers import Timers
 from gortc.jsip.uri import BadURI, parse
 
@@ -78,8 +78,7 @@ class Gate:
     """Turns requests away."""
 
     def __init__(self, timers: Timers, journal: Journal, syntax: Syntax, limits: Any, retry_after: int) -> None:
-        """`limits` is `gortc.admission.limits.Limits`; `retry_after` is how long, in seconds, whoever is turned away
-        because there is too much to do waits on average. `timers` are not those of calls."""
+        """`timers` are not those of calls; the rest as `configure`."""
         self.timers = timers
         self.admitted = 0
         """How many new sessions were let in since it was opened."""
@@ -87,18 +86,25 @@ class Gate:
         """How many were not, because there is too much to do."""
         self._limit = UNLIMITED
         self._late_at = inf
-        self._retry_after = retry_after
         self._journal = journal
         self._syntax = syntax
         self._now = timers.clock.seconds
+        self._methods: dict[str, Meter] = {}
+        self._requests: Meter | None = None
+        self.configure(limits, retry_after)
+
+    def configure(self, limits: Any, retry_after: int) -> None:
+        """`limits` is `gortc.admission.limits.Limits`; `retry_after` is how long, in seconds, whoever is turned away
+        because there is too much to do waits on average."""
+        self._retry_after = retry_after
         self._dialogues_max: int = limits.dialogues
-        self._methods: dict[str, Meter] = {
-            method: Meter(timers, rate.per_second, rate.burst)
-            for method, rate in limits.methods.items()
-            if rate is not None
-        }
-        rate = limits.requests
-        self._requests: Meter | None = None if rate is None else Meter(timers, rate.per_second, rate.burst)
+        methods = {}
+        for method, rate in limits.methods.items():
+            meter = renewed(self._methods.get(method), self.timers, rate)
+            if meter is not None:
+                methods[method] = meter
+        self._methods = methods
+        self._requests = renewed(self._requests, self.timers, limits.requests)
 
     def open(self, limit: int = UNLIMITED, late_at: float = inf) -> None:
         """Let in so many new sessions, until it is opened again; and none after the time `late_at`, for what is due

@@ -4,7 +4,7 @@ I.371's GCRA), so a bucket that is full needs no row."""
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Final
+from typing import Any, Final
 
 from gortc.jsip.timers import Timers
 
@@ -17,10 +17,14 @@ class Meter:
 
     def __init__(self, timers: Timers, per_second: float, burst: int) -> None:
         self._now = timers.clock.seconds
-        self._step: Final = 1.0 / per_second
-        self._depth: Final = burst * self._step
+        self.set(per_second, burst)
         self._full_at: dict[Hashable, float] = {}
         self._sweeps = timers.queue(self._depth, sweep)
+
+    def set(self, per_second: float, burst: int) -> None:
+        """How much it lets through from now on."""
+        self._step = 1.0 / per_second
+        self._depth = burst * self._step
 
     def __len__(self) -> int:
         """How many buckets were not full, lately."""
@@ -54,6 +58,16 @@ class Meter:
 def sweep(meter: Meter) -> None:
     """No bucket is older than the time it takes to fill."""
     meter.sweep()
+
+
+def renewed(meter: Meter | None, timers: Timers, rate: Any) -> Meter | None:
+    """`meter` with another `rate` (`gortc.admission.limits.Rate`, or None for no limit)."""
+    if rate is None:
+        return None
+    if meter is None:
+        return Meter(timers, rate.per_second, rate.burst)
+    meter.set(rate.per_second, rate.burst)
+    return meter
 
 
 class Allowance:

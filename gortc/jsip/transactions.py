@@ -39,7 +39,8 @@ class Transactions:
 
     def __init__(self, timers: Timers, times: Times, journal: Journal, requests_max: int) -> None:
         self.journal = journal
-        self._requests_max = requests_max
+        self.requests_max = requests_max
+        """So many requests of a peer may be open in one dialogue."""
         self.unanswered = timers.queue(times.transaction, expire)
         self.provisional = timers.queue(times.provisional, expire)
         self.ringing = timers.queue(times.invite, expire)
@@ -76,7 +77,7 @@ class Transactions:
         elif session.lone and session.transactions:
             reason = "this session is one transaction, which is still open"
             self.below.answer(channel, message, 491 if method in STARTERS else 481, Reason=reason)
-        elif len(session.transactions) >= self._requests_max and method != BYE and self._too_many(session):
+        elif len(session.transactions) >= self.requests_max and method != BYE and self._too_many(session):
             self.below.answer(channel, message, 503, Reason="too many requests are open in this dialogue")
         elif method == BYE:  # the stack answers it at once: nothing is left for a transaction to wait for
             session.receive(message)
@@ -88,7 +89,7 @@ class Transactions:
             session.receive(message)
 
     def _too_many(self, session: Session) -> bool:
-        return sum(key < 0 for key in session.transactions) >= self._requests_max  # ours do not count
+        return sum(key < 0 for key in session.transactions) >= self.requests_max  # ours do not count
 
     def _repeated(self, channel: Channel, message: Request, live: Transaction) -> None:
         if live.request.method != message.method:

@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, suc
 from twisted.internet.defer import TimeoutError as Late
 from twisted.logger import Logger
 
+from gortc.loader import Kind, Loader
 from gortc.oam.interfaces import IAPI, APIContext, Asked, IAccess, Loaded
 from gortc.oam.route import (
     ADMIN,
@@ -30,16 +31,13 @@ from gortc.oam.route import (
     Route,
     Text,
 )
-from gortc.plugins import PluginError, find, module_of, renew, told, version
-from gortc.service.registry import ServiceError, Use, plan
+from gortc.plugins import PluginError, version
 
 if TYPE_CHECKING:
     from gortc.node import Node
-    from gortc.oam.state import State
+    from gortc.state import State
 
 ACCESS: Final = "access.v1"
-KIND: Final = "apis"
-"""In the state file."""
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\.v[0-9]{1,4}")
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 RAW: Final = -1
@@ -48,92 +46,53 @@ _log = Logger(namespace="gortc.api")
 
 
 class Apis:
-    """The loaded ones, by name."""
+    """The loaded ones, by name; `loader` loads them."""
 
     def __init__(self, node: Node, state: State, reactor: Any) -> None:
         self.loaded: dict[str, Loaded] = {}
+        self.loader = Loader(Kind(IAPI, "API", "apis"), self, state, lambda: node.settings.apis)
         self._node = node
-        self._state = state
         self._reactor = reactor
 
-    # loading
+    # the shelf
 
-    def start(self) -> None:
-        """Load what is found, as the settings and the state say. Raises ServiceError where the settings name a missing
-        one."""
-        found = find(IAPI, "API")
-        try:
-            plans = plan(found, self._wanted)
-        except ServiceError as error:
-            raise ServiceError(str(error).replace("services:", "apis:", 1)) from None
-        plugins = {name: plugin.name for name, plugin, _ in plans} | dict(self._state.of(KIND))
-        for name, wanted in plugins.items():
-            if wanted is None:
-                continue
-            try:
-                if wanted not in found:
-                    raise PluginError(f"no API is named {wanted!r} any more")
-                self._put(name, found[wanted], version(found[wanted].__module__))
-            except Exception as error:
-                _log.failure("API {name} can't be loaded: {error}", name=name, error=error)
+    def loaded_plugins(self) -> dict[str, str]:
+        """Name -> the name of its plugin."""
+        return {name: loaded.plugin.name for name, loaded in self.loaded.items()}
 
-    def load(self, name: str, plugin: str | None) -> Loaded:
-        """Load `plugin`, as its file is now, under `name`. Raises PluginError, and then all is as it was."""
-        if not NAME.fullmatch(name):
-            raise PluginError(f"an API is named such as rooms.v1, not {name[:80]!r}")
-        current = self.loaded.get(name)
-        plugin = plugin or (current.plugin.name if current is not None else name)
-        made, renewal = renew(IAPI, "API", plugin)
-        try:
-            loaded = self._put(name, made, version(renewal.module.__name__))
-        except Exception as error:
-            renewal.undo()
-            raise PluginError(str(error) if isinstance(error, PluginError) else told(error, renewal.path)) from error
-        if plugin == name and name not in self._wanted:
-            self._state.forget(KIND, name)
-        else:
-            self._state.put(KIND, name, plugin)
-        return loaded
-
-    def remove(self, name: str) -> None:
-        """Raises KeyError where it is not loaded."""
-        self._unload(self.loaded.pop(name))
-        if name in self._wanted or module_of(IAPI, name) is not None:
-            self._state.put(KIND, name, None)
-        else:
-            self._state.forget(KIND, name)
-        _log.info("API {name} is removed", name=name)
-
-    def stop(self) -> None:
-        """All go."""
-        while self.loaded:
-            self._unload(self.loaded.popitem()[1])
-
-    @property
-    def _wanted(self) -> Mapping[str, Any]:
-        return self._node.settings.apis
-
-    def _put(self, name: str, plugin: Any, version: str) -> Loaded:
+    def prepare(self, plugin: Any, name: str, config: Mapping[str, Any]) -> Loaded:
+        """Load one, that is not in charge of its name yet. Raises whatever its `load` does, and PluginError."""
         if not NAME.fullmatch(name):
             raise PluginError(f"an API is named such as rooms.v1, not {name[:80]!r}")
         if name == ACCESS and not IAccess.providedBy(plugin):
             raise PluginError(f"{ACCESS} must provide IAccess")
-        want = self._wanted.get(name) or {}
-        config = want.config if isinstance(want, Use) else want
         context = APIContext(name, config, self._node.settings.realm, self._node.services)
         plugin.load(context)
-        old = self.loaded.get(name)
-        self.loaded[name] = loaded = Loaded(plugin, context, version, time())
-        if old is not None:
-            self._unload(old)
-        _log.info("API {name} is loaded: {version}", name=name, version=version)
-        return loaded
+        return Loaded(plugin, context, version(plugin.__module__), time())
 
-    def _unload(self, loaded: Loaded) -> None:
+    def swap(self, made: Loaded) -> None:
+        """It answers from now on. Whoever waits for an answer of the one before still gets it."""
+        name = made.context.name
+        old = self.loaded.get(name)
+        self.loaded[name] = made
+        if old is not None:
+            self.discard(old)
+
+    def discard(self, made: Loaded) -> None:
+        """It is needed no longer."""
         try:
-            loaded.plugin.unload()
+            made.plugin.unload()
         except Exception:
-            _log.failure("API {name} failed as it was unloaded", name=loaded.context.name)
+            _log.failure("API {name} failed as it was unloaded", name=made.context.name)
+
+    def remove(self, name: str) -> None:
+        """Raises KeyError where nothing has that name."""
+        self.discard(self.loaded.pop(name))
+
+    def stop(self) -> None:
+        """All go."""
+        for name in list(self.loaded):
+            self.remove(name)
 
     # answers
 
@@ -199,13 +158,13 @@ class Apis:
 
     def _load(self, query: Query) -> Answer:
         try:
-            return row(self.load(query["name"], query.get("file")))
+            return row(self.loader.load(query["name"], query.get("file")))
         except PluginError as error:
             raise Problem(422, BAD_VALUE, str(error)) from None
 
     def _remove(self, query: Query) -> Answer:
         try:
-            self.remove(query["name"])
+            self.loader.remove(query["name"])
         except KeyError:
             raise Problem(404, BAD_PATH, "no such API is loaded") from None
         return {}

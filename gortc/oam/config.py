@@ -1,25 +1,64 @@
-"""The settings that the server runs with; what may be a secret is left out."""
+"""The settings that the server runs with, and other ones; what may be a secret is left out."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, fields
+from attrs import asdict, evolve, fields
 
-from gortc.oam.route import ADMIN, Answer, Query, Route
-from gortc.settings import Settings
+from gortc.oam.route import ADMIN, BAD_VALUE, NOT_NOW, Answer, Problem, Query, Route
+from gortc.reconfigure import LIVE, Changes, NotApplied, reconfigure
+from gortc.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from gortc.server import Server
+
+PLAIN = dict.fromkeys(sorted(LIVE - {"apis", "limits", "routes", "services"}), "")
+"""What can be changed by the query of a request; the others are objects, and the configuration file's."""
 
 
-def routes(settings: Settings) -> list[Route]:
-    """Everything below /runtime/v1/settings."""
+def routes(server: Server) -> list[Route]:
+    """Settings, and reading them again."""
 
     def tell(query: Query) -> Answer:
-        return {"settings": {field.name: told(field.name, settings) for field in fields(Settings)}}
+        return {"settings": {field.name: told(field.name, server.settings) for field in fields(Settings)}}
 
-    return [Route("GET", "/runtime/v1/settings", ADMIN, "The settings, without what may be a secret.", tell)]
+    def change(query: Query) -> Answer:
+        try:
+            return changed(reconfigure(server, evolve(server.settings, **values(query))))
+        except (SettingsError, NotApplied) as error:
+            raise Problem(400, BAD_VALUE, str(error)) from None
+
+    def reload(query: Query) -> Answer:
+        try:
+            return changed(server.reload())
+        except NotApplied as error:
+            raise Problem(409, NOT_NOW, str(error)) from None
+
+    return [
+        Route("GET", "/runtime/v1/settings", ADMIN, "The settings, without what may be a secret.", tell),
+        Route("PUT", "/runtime/v1/settings", ADMIN, "Change settings, until they are read again.", change, PLAIN),
+        Route("POST", "/runtime/v1/reload", ADMIN, "Read the configuration again, as SIGHUP does.", reload),
+    ]
+
+
+def values(query: Query) -> Mapping[str, Any]:
+    """The values of the fields: JSON, or else a text."""
+    found: dict[str, Any] = {}
+    for name, text in query.items():
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        found[name] = tuple(value) if isinstance(value, list) else value
+    return found
+
+
+def changed(changes: Changes) -> Answer:
+    """What has, and what needs a restart."""
+    return {"changed": changes.live, "restart": changes.restart}
 
 
 def told(name: str, settings: Settings) -> Any:
@@ -31,6 +70,7 @@ def told(name: str, settings: Settings) -> Any:
 TOLD: dict[str, Callable[[Any], Any]] = {
     "auth": lambda auth: auth if isinstance(auth, str) else list(auth),  # names; what they are told may be secrets
     "services": lambda services: list(services),
+    "apis": lambda apis: list(apis),
     "routes": lambda routes: {host: route.url for host, route in routes.items()},
     "times": asdict,
     "limits": asdict,

@@ -27,11 +27,22 @@ _NAMES = ("Type", "Code", "DialogueID", "CSeq")
 _LEGACY = frozenset(("format", "isError", "message", "system", "time"))
 
 
-def observer(level: str, form: str, file: str) -> ILogObserver:
+class Level:
+    """The least level that is logged; it can change."""
+
+    def __init__(self, name: str) -> None:
+        self.predicate = LogLevelFilterPredicate(LogLevel.levelWithName(name))
+
+    def set(self, name: str) -> None:
+        """From now on."""
+        self.predicate.setLogLevelForNamespace("", LogLevel.levelWithName(name))
+
+
+def observer(level: Level, form: str, file: str) -> ILogObserver:
     """Write events of at least `level` to `file` (- is standard output) in the format `form`."""
     out: Any = sys.stdout if file == "-" else Lines(file)
     write = FileLogObserver(out, as_json if form == "json" else as_text)
-    return FilteringLogObserver(write, [LogLevelFilterPredicate(LogLevel.levelWithName(level))])
+    return FilteringLogObserver(write, [level.predicate])
 
 
 def as_text(event: LogEvent) -> str | None:
@@ -68,7 +79,8 @@ class DropLog:
 
     def __init__(self, clock: Clock, per_second: int) -> None:
         self._clock = clock
-        self._per_second = per_second
+        self.per_second = per_second
+        """So many lines a second."""
         self._log = Logger(namespace="gortc.stack")
         self._second = 0
         self._lines = 0
@@ -82,7 +94,7 @@ class DropLog:
                 self._log.warn("{count} more were dropped or refused", count=self._silent)
             self._second, self._lines, self._silent = second, 0, 0
         self._lines += 1
-        if self._lines > self._per_second:
+        if self._lines > self.per_second:
             self._silent += 1
         else:
             names = {name: detail.headers.get(name) for name in _NAMES} if isinstance(detail, Message) else {}

@@ -11,8 +11,8 @@ from gortc.service.context import Context
 from gortc.service.task import Task
 
 if TYPE_CHECKING:
+    from gortc.loader import Loader
     from gortc.node import Node
-    from gortc.service.loader import Loader
 
 
 def routes(node: Node, loader: Loader) -> list[Route]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 from twisted.logger import Logger
 
-from gortc.plugins import find, version
+from gortc.plugins import PluginError, find, version
 from gortc.service.context import Context
 from gortc.service.interfaces import IServiceLogic
 
 if TYPE_CHECKING:
     from gortc.dispatch import Dispatcher
+
+NAME = re.compile(r"[^\s;,/]{1,64}")
+"""What a service may be loaded under: what a Router's `type` and a path can name."""
 
 _log = Logger(namespace="gortc.service")
 
@@ -33,12 +37,15 @@ class Use:
 class Registry:
     """The loaded services, by name; and those that were replaced or removed, until their last instance has ended.
 
-    `past` has, by name, how many instances those that have gone had in total, and how many of them failed.
+    `dispatch` is where their instances live. `past` has, by name, how many instances those that have gone had in total,
+    and how many of them failed.
     """
+
+    dispatch: Dispatcher
 
     def __init__(self, realm: str, unread_max: int) -> None:
         self.realm = realm
-        self._unread_max = unread_max
+        self.unread_max = unread_max
         self.loaded: dict[str, Context] = {}
         self.retired: dict[Context, None] = {}
         self.past: dict[str, tuple[int, int]] = {}
@@ -50,25 +57,38 @@ class Registry:
         """The service loaded under `name`."""
         return self.loaded.get(name)
 
-    def load(self, logic: IServiceLogic, name: str, config: Mapping[str, Any], dispatch: Dispatcher) -> bool:
+    def load(self, logic: IServiceLogic, name: str, config: Mapping[str, Any]) -> bool:
         """Load one service. A failure is logged with its traceback; returns whether it is loaded."""
         try:
-            self.put(logic, name, config, dispatch)
+            self.swap(self.prepare(logic, name, config))
         except Exception:
             _log.failure("service {service} can't be loaded", service=name)
             return False
         return True
 
-    def put(self, logic: IServiceLogic, name: str, config: Mapping[str, Any], dispatch: Dispatcher) -> Context:
-        """Load one service in the place of whatever has its name: that one takes no new sessions, and goes when its
-        last instance has ended. Where its `load` raises, that is raised, and all is as it was."""
-        context = Context(logic, name, config, self.realm, self._unread_max)
-        context.version = version(logic.__module__)
-        context.bind(dispatch)
-        logic.load(context)
-        self._retire(name)
-        self.loaded[name] = context
+    def loaded_plugins(self) -> dict[str, str]:
+        """Name -> the name of its plugin."""
+        return {name: context.logic.name for name, context in self.loaded.items()}
+
+    def prepare(self, plugin: IServiceLogic, name: str, config: Mapping[str, Any]) -> Context:
+        """Load a service, that is not in charge of its name yet. Raises whatever its `load` does, and PluginError for a
+        name that can't be."""
+        if not NAME.fullmatch(name):
+            raise PluginError(f"a service can't be named {name[:80]!r}")
+        context = Context(plugin, name, config, self.realm, self.unread_max)
+        context.version = version(plugin.__module__)
+        context.bind(self.dispatch)
+        plugin.load(context)
         return context
+
+    def swap(self, made: Context) -> None:
+        """It takes all new sessions of its name. What did before goes when its last instance has ended."""
+        self._retire(made.name)
+        self.loaded[made.name] = made
+
+    def discard(self, made: Context) -> None:
+        """It will not be needed."""
+        self._unload(made)
 
     def remove(self, name: str) -> None:
         """`name` takes no new sessions; it goes when its last instance has ended. Raises KeyError."""
@@ -109,18 +129,18 @@ class Registry:
 
 
 def plan(
-    found: Mapping[str, IServiceLogic], wanted: Mapping[str, Mapping[str, Any] | Use | None]
-) -> list[tuple[str, IServiceLogic, Mapping[str, Any]]]:
+    found: Mapping[str, Any], wanted: Mapping[str, Mapping[str, Any] | Use | None], setting: str = "services"
+) -> list[tuple[str, Any, Mapping[str, Any]]]:
     """Which plugin is loaded under which name with which configuration.
 
     Each one `found` under its own name, unless `wanted` (the settings' `services`) configures it (a dict), renames
-    one (`Use`) or excludes it (None). Raises ServiceError where `wanted` names a plugin that was not found.
+    one (`Use`) or excludes it (None). Raises ServiceError where `wanted`, the `setting`, names one that was not found.
     """
-    loads: dict[str, tuple[IServiceLogic, Mapping[str, Any]]] = {name: (logic, {}) for name, logic in found.items()}
+    loads: dict[str, tuple[Any, Mapping[str, Any]]] = {name: (logic, {}) for name, logic in found.items()}
     for name, want in wanted.items():
         plugin = want.plugin if isinstance(want, Use) else name
         if plugin not in found:
-            raise ServiceError(f"services: no plugin is named {plugin!r}; there are {', '.join(sorted(found))}")
+            raise ServiceError(f"{setting}: no plugin is named {plugin!r}; there are {', '.join(sorted(found))}")
         if want is None:
             del loads[name]
         else:

@@ -264,10 +264,7 @@ class Channels:
         """`settings` is `gortc.settings.Settings`."""
         self.clock = timers.clock
         self.journal = journal
-        self.garbage_max: int = settings.garbage_max
-        self.garbage_seconds: float = settings.garbage_seconds
-        self.waiting_max: int = settings.waiting_max
-        self.unsent_max: int = settings.unsent_max
+        self.configure(settings)
         self.grace: float = settings.times.grace
         self.by_name: dict[str, PeerChannel] = {}
         self.above = above
@@ -277,6 +274,13 @@ class Channels:
         self._unknown = Nowhere(404)
         self._lost = timers.queue(0, tell_lost)  # not at once: somebody may be in the midst of sending
         self._graced = timers.queue(self.grace, end_grace)
+
+    def configure(self, settings: Any) -> None:
+        """What a peer may cost, from now on."""
+        self.garbage_max: int = settings.garbage_max
+        self.garbage_seconds: float = settings.garbage_seconds
+        self.waiting_max: int = settings.waiting_max
+        self.unsent_max: int = settings.unsent_max
 
     def of(self, name: str) -> PeerChannel:
         """The channel of `name`, made where there is none; `connect` binds it."""

@@ -17,12 +17,13 @@ from zope.interface import implementer
 
 from gortc.transport.life import Mortal, given_up
 from gortc.transport.route import Route
-from gortc.transport.tls import Trusted, failure
+from gortc.transport.tls import NEEDS, Trusted, failure
 from gortc.transport.websocket import RESUME, UNSUPPORTED
 
 if TYPE_CHECKING:
     from autobahn.websocket.types import ConnectionResponse
 
+    from gortc.settings import Settings
     from gortc.transport.outbound import Link
 
 PROTOCOL_ERROR = 1002
@@ -258,6 +259,21 @@ def reach(route: Route, reactor: Any, timeout: float) -> IStreamClientEndpoint:
     if route.secure:
         endpoint = wrapClientTLS(trust(route), endpoint)
     return endpoint  # type: ignore[no-any-return]
+
+
+def check_routes(settings: Settings) -> None:
+    """Whether the routes of the settings can be used: better now than with the first call. Raises ValueError, which
+    says why not."""
+    routes = {route: host for host, route in settings.routes.items() if route.secure}
+    if settings.dial:
+        routes[Route("wss://localhost")] = "dial"
+    for route, host in routes.items():
+        try:
+            trust(route)
+        except ImportError:
+            raise ValueError(f"{host}: {NEEDS}") from None
+        except (OSError, ValueError) as error:
+            raise ValueError(f"routes: {host}: {error}") from None
 
 
 def trust(route: Route) -> Trusted:

@@ -342,19 +342,29 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.timers = timers
         self.clock = timers.clock
         self.path = settings.path
-        self.handshake_max = settings.handshake_max
         self.times = settings.times
         self.connections: set[RtcProtocol] = set()
         self.reading = Reading(
             channels, timers.clock.seconds, settings.frame_max, settings.unsent_max, settings.limits.frames
         )
         self._domains = settings.own_domains
-        self._origins = frozenset(settings.origins)
         self.setProtocolOptions(
             webStatus=False,
             versions=[13],  # RFC 6455; the drafts before it name the origin elsewhere
             failByDrop=False,
             allowNullOrigin=True,  # `admits` decides of every origin
+        )
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """What holds from now on: for new connections, and, of what waits for a peer, for all."""
+        self.admission.configure(settings)
+        self.handshake_max = settings.handshake_max
+        self.reading.frame_max = settings.frame_max
+        self.reading.unsent_max = settings.unsent_max
+        self.reading.rate = settings.limits.frames
+        self._origins = frozenset(settings.origins)
+        self.setProtocolOptions(
             maxFramePayloadSize=settings.frame_max,
             maxMessagePayloadSize=settings.frame_max,
             openHandshakeTimeout=settings.handshake_seconds,

@@ -264,7 +264,7 @@ class Unloadable(Probe):
 @pytest.mark.proves("D-7")
 def test_a_service_raises_in_load(stage: Stage) -> None:
     bad = Unloadable("bad", stage.lines)
-    assert not stage.node.services.load(bad, "bad", {}, stage.node.dispatch)
+    assert not stage.node.services.load(bad, "bad", {})
     stage.logged(Oops)
     stage.play("alice INVITE Router=x;type=bad", "alice ACK")
     stage.said("alice > INVITE", "alice < 404 INVITE", "alice > ACK")

@@ -55,7 +55,7 @@ class Desk:
         self.server.privilegedStartService()
         if start:
             self.server.loader.start()
-            self.server.apis.start()
+            self.server.apis.loader.start()
         else:
             self.server.node.load(discover())
         self.token = self.file.read_text().split()[1]

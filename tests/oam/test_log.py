@@ -70,7 +70,7 @@ def test_a_failure_has_its_traceback() -> None:
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_level_and_file(tmp_path: Path, form: str) -> None:
     path = tmp_path / "gortc.log"
-    observe = log.observer("warn", form, str(path))
+    observe = log.observer(log.Level("warn"), form, str(path))
     observe({**EVENT, "log_level": LogLevel.info})
     observe(EVENT)
     (line,) = path.read_text().splitlines()
@@ -81,7 +81,7 @@ def test_level_and_file(tmp_path: Path, form: str) -> None:
 def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr("sys.stdout", out)
-    log.observer("info", "text", "-")(EVENT)
+    log.observer(log.Level("info"), "text", "-")(EVENT)
     assert out.getvalue().endswith("bad message: not JSON\n")
 
 

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 import slp_plugins
-from gortc.oam.state import State
+from gortc.loader import Loader
 from gortc.plugins import PluginError
-from gortc.service.loader import Loader
-from gortc.service.watch import Watch
+from gortc.server import SERVICES
 from gortc.settings import Settings
+from gortc.state import State
 from gortc.testing import Lab, Talk
+from gortc.watch import Watch
 
 GREETER = """
 from gortc import service
@@ -40,7 +41,9 @@ class Shop:
         self.state = folder / "gortc.state"
         self.lab = Lab()
         self.lab.node.settings = Settings(**settings)
-        self.loader = Loader(self.lab.node, State(str(self.state)))
+        self.loader = Loader(
+            SERVICES, self.lab.node.services, State(str(self.state)), lambda: self.lab.node.settings.services
+        )
 
     def save(self, greeting: str, name: str = "greeter", more: str = "") -> None:
         """A version of the plugin's file."""
@@ -130,8 +133,9 @@ def test_a_load_that_raises_leaves_the_old_one_in_charge(shop: Shop) -> None:
 
 @pytest.mark.parametrize("name", ["", "../greeter", "a/b", "a b", "x" * 65, "slp_plugins.greeter "])
 def test_names_that_can_not_be(shop: Shop, name: str) -> None:
-    with pytest.raises(PluginError, match="can't be named"):
-        shop.loader.load(name)
+    shop.save("hello")
+    with pytest.raises(PluginError, match="can't be named" if name else "no service is named"):
+        shop.loader.load(name, "greeter" if name else None)
 
 
 @pytest.mark.parametrize("plugin", ["../greeter", "/etc/passwd", "nothing", "slp_plugins/echo.py", "echo.py"])
@@ -244,7 +248,7 @@ def test_a_state_that_can_not_be_read(tmp_path: Path, text: str) -> None:
 
 def test_what_is_saved_is_loaded(shop: Shop) -> None:
     """Watch mode: a new file, a change, a mistake, its correction, a package's module."""
-    watch = Watch(shop.loader, shop.lab.clock)
+    watch = Watch([shop.loader], shop.lab.clock)
     watch.start()
     shop.save("one")
     shop.lab.advance(0.5)
@@ -269,7 +273,7 @@ def test_what_is_saved_is_loaded(shop: Shop) -> None:
 
 def test_what_the_settings_do_not_want_is_not_loaded_by_saving_it(shop: Shop) -> None:
     shop.lab.node.settings = Settings(services={"greeter": None})
-    watch = Watch(shop.loader, shop.lab.clock)
+    watch = Watch([shop.loader], shop.lab.clock)
     watch.start()
     shop.save("one")
     shop.lab.advance(0.5)

@@ -1,12 +1,12 @@
-"""Watch mode, for developers: a service is loaded again when its file is saved."""
+"""Watch mode, for developers: a plugin is loaded again when its file is saved."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
 
+from gortc.loader import Loader, refresh
 from gortc.plugins import files
-from gortc.service.loader import Loader
 
 LOOK_EVERY: Final = 0.5
 """Between two looks at the files, in seconds."""
@@ -16,8 +16,8 @@ Stamp = tuple[int, int, int]
 class Watch:
     """Looks at the plugins' files, those of packages included, and has changed ones loaded."""
 
-    def __init__(self, loader: Loader, reactor: Any) -> None:
-        self._loader = loader
+    def __init__(self, loaders: list[Loader], reactor: Any) -> None:
+        self._loaders = loaders
         self._reactor = reactor
         self._stamps: dict[str, list[Stamp]] = {}
         self._call: Any = None
@@ -39,7 +39,7 @@ class Watch:
         self._call = self._reactor.callLater(LOOK_EVERY, self.look)
         for module, stamp in self._stamps.items():
             if before.get(module) != stamp:
-                self._loader.refresh(module)
+                refresh(module, self._loaders)
 
 
 def stamps() -> dict[str, list[Stamp]]:
