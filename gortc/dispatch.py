@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from gortc.jsip.layers import Dispatch
 from gortc.jsip.message import Headers, Request, Response, response
+from gortc.jsip.tape import Tape
 from gortc.jsip.uri import LENGTH_MAX, BadURI, parse
 from gortc.service.task import START, Task
 
@@ -49,7 +50,10 @@ class Dispatcher(Dispatch):
 
     below: Sessions
 
-    def __init__(self, services: Registry, realm: str, domains: frozenset[str], by_host: bool) -> None:
+    def __init__(
+        self, services: Registry, realm: str, domains: frozenset[str], by_host: bool, tape: Tape | None = None
+    ) -> None:
+        self.tape = tape
         self.services = services
         self.minted: dict[str, Task] = {}
         self.chosen: dict[tuple[str, str], Task] = {}
@@ -69,7 +73,8 @@ class Dispatcher(Dispatch):
     def start(self, context: Context, details: dict[str, object]) -> Task:
         """An instance of a service without an incoming session."""
         task = Task(self, context)
-        task.begin(Request({"Type": START, **details}, START, 0, "", "", "", local=True))
+        name = f"start_{self._realm}_{os.urandom(16).hex()}"  # by which its legs are related
+        task.begin(Request({"Type": START, **details}, START, 0, name, "", "", local=True))
         return task
 
     def mint(self, task: Task) -> str:

@@ -11,7 +11,8 @@ from gortc.jsip.gate import Gate
 from gortc.jsip.layers import Journal
 from gortc.jsip.message import Headers
 from gortc.jsip.sessions import Sessions
-from gortc.jsip.syntax import Syntax
+from gortc.jsip.syntax import Syntax, Trace
+from gortc.jsip.tape import Tape
 from gortc.jsip.timers import Clock, Timers
 from gortc.jsip.transactions import Transactions
 from gortc.oam.log import DropLog
@@ -42,7 +43,9 @@ class Node:
         self.journal = Journal(drops.line, drops.failed)
         self.timers = Timers(clock, drops.failed)
         self.services = Registry(realm, settings.unread_max)
-        self.syntax = Syntax(self.journal, _trace if settings.trace else None)
+        self.tape = Tape(clock.seconds, settings.trace_bytes) if settings.trace_bytes else None
+        self.syntax = Syntax(self.journal, self.tape)
+        self.tracers: dict[Trace, None] = {}
         self.channels = Channels(self.timers, self.journal, self.syntax, settings)
         self.transactions = Transactions(self.timers, settings.times, self.journal, settings.requests_max)
         self.meters = Timers(clock, drops.failed)  # no call waits for one of these
@@ -50,12 +53,13 @@ class Node:
         self.sessions = Sessions(
             self.timers, settings.times, self.journal, self.syntax, self.channels.route, settings.realm, self.gate
         )
-        self.dispatch = Dispatcher(self.services, realm, domains, settings.select_by_host)
+        self.dispatch = Dispatcher(self.services, realm, domains, settings.select_by_host, self.tape)
         self.services.dispatch = self.dispatch
         self.syntax.above = self.transactions
         self.transactions.below, self.transactions.above = self.syntax, self.sessions
         self.sessions.below, self.sessions.above = self.transactions, self.dispatch
         self.dispatch.below = self.sessions
+        self.trace(_trace, settings.trace)
 
     def configure(self, settings: Settings) -> None:
         """Go on with other settings, as far as they can change while it runs (`gortc.reconfigure`)."""
@@ -64,11 +68,23 @@ class Node:
         self.services.unread_max = settings.unread_max
         for context in self.services:
             context.unread_max = settings.unread_max
-        self.syntax.trace = _trace if settings.trace else None
+        self.trace(_trace, settings.trace)
         self.channels.configure(settings)
         self.transactions.requests_max = settings.requests_max
         self.gate.configure(settings.limits, settings.retry_after)
         self.dispatch.by_host = settings.select_by_host
+
+    def trace(self, tracer: Trace, on: bool) -> None:
+        """Whether each message is given to `tracer`: the direction, the channel's name, the headers."""
+        if on:
+            self.tracers[tracer] = None
+        else:
+            self.tracers.pop(tracer, None)
+        self.syntax.trace = self._trace if self.tracers else None
+
+    def _trace(self, direction: str, channel: str, headers: Headers) -> None:
+        for tracer in list(self.tracers):
+            tracer(direction, channel, headers)
 
     def load(self, found: Mapping[str, IServiceLogic]) -> None:
         """Load the services that were `found`, as the settings want them. Raises ServiceError."""

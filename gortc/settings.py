@@ -98,6 +98,11 @@ def _positive(value: Any) -> str | None:
     return None if ok else "must be more than 0"
 
 
+def _not_negative(value: Any) -> str | None:
+    ok = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return None if ok else "must be an integer from 0"
+
+
 def _one_of(*choices: str) -> Any:
     return lambda value: None if value in choices else f"must be one of {', '.join(choices)}, not {value!r}"
 
@@ -234,6 +239,12 @@ class Settings:
     """Where the log goes; - is standard output."""
     trace: bool = _setting(False, _flag)
     """Whether each message is logged."""
+    trace_bytes: int = _setting(16777216, _not_negative)
+    """So many bytes of the last messages are kept, to show what a call did; 0: none."""
+    trace_folder: str = _setting("traces", _file_name)
+    """Where the files are that operators have the messages of a user or number written to."""
+    trace_file_max: int = _setting(67108864, _positive)
+    """The largest such file, in bytes; then it ends."""
     frame_max: int = _setting(65536, _positive)
     """The largest frame and message taken, in bytes; a larger one closes the connection with 1009."""
     handshake_seconds: float = _setting(10.0, _positive)

@@ -98,9 +98,9 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:  # noqa: N802
         """Make the settings."""
-        if self["config"]:
-            self["config"] = os.path.abspath(self["config"])
         self.settings = self.read()
+        if self["config"]:  # to be read again, wherever we are then
+            self["config"] = os.path.abspath(self["config"])
         try:
             plan(discover(), self.settings.services)
             check(self.settings.authenticators, find(IAuthenticator, "authenticator"))

@@ -27,9 +27,10 @@ DONE: Final = "done"
 
 
 class InviteServer(Transaction):
-    """`dialogue` is its session; `first` tells the INVITE that opened it from a re-INVITE."""
+    """`dialogue` is its session; `first` tells the INVITE that opened it from a re-INVITE; that one came at `came_at`,
+    and `rang`."""
 
-    __slots__ = ("dialogue", "first")
+    __slots__ = ("came_at", "dialogue", "first", "rang")
 
     dialogue: InviteSession
 
@@ -38,6 +39,10 @@ class InviteServer(Transaction):
         self.dialogue = session = cast("InviteSession", self.session)
         self.first = session.invited == 0 and not session.outgoing
         session.invited = self.request.cseq
+        self.rang = False
+        if self.first:
+            self.layer.calls += 1
+            self.came_at = self.layer.now()
         self.layer.ringing_in_all.start(self)
         self.wait(self.layer.ringing)
 
@@ -45,6 +50,9 @@ class InviteServer(Transaction):
         """Each 1xx but 100 starts the 60 s again; the 600 s in all go on."""
         self.wait(self.layer.ringing)
         if self.first:
+            if not self.rang:
+                self.rang = True
+                self.layer.post_dial.add(self.layer.now() - self.came_at)
             self.dialogue.step(PROVISIONAL, response)
         self.layer.below.send(response)
 
@@ -56,6 +64,11 @@ class InviteServer(Transaction):
         """A 2xx is sent again until its ACK comes (RFC 3261 section 13.3.1.4); here it is only waited for."""
         self.layer.ringing_in_all.stop(self)
         self.wait(self.layer.unacked)
+        if self.first:
+            waited = self.layer.now() - self.came_at
+            self.layer.set_up.add(waited)
+            if not self.rang:
+                self.layer.post_dial.add(waited)
         self.layer.below.send(response)
         self.dialogue.accepted(self, response)
 

@@ -59,8 +59,8 @@ class Reader(Protocol):
     def receive(self, channel: Channel, data: bytes) -> None:
         """Take one text frame of `channel`, whose UTF-8 was checked."""
 
-    def sent(self, channel: Channel, message: Message) -> None:
-        """A message that had to wait has gone out."""
+    def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
+        """A message that had to wait has gone out; None for an answer that no session stands behind."""
 
 
 class Owner:

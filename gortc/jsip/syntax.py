@@ -16,6 +16,7 @@ from gortc.jsip.gate import ASSERTED
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Headers, Message, Request, Response, answer, answer_headers
 from gortc.jsip.methods import ACK, ALLOW, CANCEL, METHODS
+from gortc.jsip.tape import Tape
 
 if TYPE_CHECKING:
     from gortc.jsip.transactions import Transactions
@@ -42,13 +43,19 @@ class BadMessage(ValueError):
 
 
 class Syntax:
-    """The lowest storey. `trace(direction, channel, headers)`, where set, is given each message."""
+    """The lowest storey. `trace(direction, channel, headers)`, where set, is given each message.
+
+    `received` and `sent` count them: requests by their method, responses by their code.
+    """
 
     above: Transactions
 
-    def __init__(self, journal: Journal, trace: Trace | None = None) -> None:
+    def __init__(self, journal: Journal, tape: Tape | None = None) -> None:
         self.journal = journal
-        self.trace = trace
+        self.tape = tape
+        self.trace: Trace | None = None
+        self.received: dict[int | str, int] = {}
+        self.sent: dict[int | str, int] = {}
 
     def receive(self, channel: Channel, data: bytes) -> None:
         """Take one text frame of `channel` (its UTF-8 was checked)."""
@@ -66,7 +73,13 @@ class Syntax:
                     channel.guest.sign(headers)
                 message = read(headers)
             except BadMessage as bad:
+                if self.tape is not None and answerable(headers):
+                    self.tape.note(channel.name, data, False)
                 return self.refuse(channel, headers, bad)
+            key = message.method if type(message) is Request else headers["Code"]
+            self.received[key] = self.received.get(key, 0) + 1
+            if self.tape is not None:
+                self.tape.note(channel.name, data, False)
             if self.trace is not None:
                 self.trace("<", channel.name, headers)
             self.above.receive(channel, message)
@@ -83,21 +96,32 @@ class Syntax:
         data = message.data or dumps(message.headers)
         code = channel.send(data)
         if code == 0:
+            key = message.method if type(message) is Request else message.headers["Code"]
+            self.sent[key] = self.sent.get(key, 0) + 1
+            if self.tape is not None:
+                self.tape.note(channel.name, data, True)
             if self.trace is not None:
                 self.trace(">", channel.name, message.headers)
             return
         code = channel.hold(data, message)
-        if code == 0:  # `sent` tells when it goes out
+        if code == 0:  # `gone_out` tells when it does
             return
         if type(message) is Request and message.method != ACK:
             self.above.undelivered(message, code)
         else:
             self.journal.note("undeliverable", channel.name, message)
 
-    def sent(self, channel: Channel, message: Message) -> None:
-        """A message that had to wait has gone out."""
+    def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
+        """A message that had to wait has gone out; None for an answer that no session stands behind."""
+        self._note_sent(channel, data, message.headers if message is not None else loads(data))
+
+    def _note_sent(self, channel: Channel, data: bytes, headers: Headers) -> None:
+        key: int | str = headers.get("Code") or headers["Type"]
+        self.sent[key] = self.sent.get(key, 0) + 1
+        if self.tape is not None:
+            self.tape.note(channel.name, data, True)
         if self.trace is not None:
-            self.trace(">", channel.name, message.headers)
+            self.trace(">", channel.name, headers)
 
     def answer(self, channel: Channel, request: Request, code: int, **headers: Any) -> None:
         """Answer a request that no session stands behind, and keep nothing of it."""
@@ -109,8 +133,7 @@ class Syntax:
     def _write(self, channel: Channel, headers: Headers) -> None:
         data = dumps(headers)
         if channel.send(data) == 0:
-            if self.trace is not None:
-                self.trace(">", channel.name, headers)
+            self._note_sent(channel, data, headers)
         elif channel.hold(data, None) != 0:
             self.journal.note("undeliverable", channel.name, headers["Code"])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from gortc.jsip.delays import Delays
 from gortc.jsip.invite_client import InviteClient
 from gortc.jsip.invite_server import InviteServer
 from gortc.jsip.layers import Channel, Journal
@@ -41,6 +42,13 @@ class Transactions:
         self.journal = journal
         self.requests_max = requests_max
         """So many requests of a peer may be open in one dialogue."""
+        self.now = timers.clock.seconds
+        self.calls = 0
+        """How many INVITEs have opened a dialogue."""
+        self.post_dial = Delays()
+        """From such an INVITE until it rings, or is accepted without."""
+        self.set_up = Delays()
+        """From such an INVITE until it is accepted."""
         self.unanswered = timers.queue(times.transaction, expire)
         self.provisional = timers.queue(times.provisional, expire)
         self.ringing = timers.queue(times.invite, expire)

@@ -90,6 +90,13 @@ class Task(Owner):
     def join(self, session: Session) -> None:
         """`session` belongs to this instance from now on."""
         session.owner = self
+        self._take(session)
+
+    def _take(self, session: Session) -> None:
+        first, tape = self.first, self._dispatch.tape
+        if first is not None and tape is not None:
+            channel = "" if first.method == START else first.session.channel.name
+            tape.relate(session.channel.name, session.dialogue_id, (channel, first.dialogue_id))
         self.sessions[session] = None
 
     def receive(self, message: Request | Response) -> None:
@@ -233,7 +240,7 @@ class Task(Owner):
             callee or first.get("To") or uri,
             carried,
         )
-        self.sessions[request.session] = None
+        self._take(request.session)
         try:
             self.send(request)
         except TypeError:

@@ -153,8 +153,7 @@ class PeerChannel(Channel):
         if waiting:
             for at, (data, message) in enumerate(waiting):
                 if self.send(data) == 0:
-                    if message is not None:
-                        self._channels.above.sent(self, message)
+                    self._channels.above.gone_out(self, data, message)
                 else:  # gone again
                     self.wait_with(waiting[at:] + (self.waiting or []))
                     return

@@ -78,7 +78,7 @@ class Recorder:
         self.got.append(data)
         self.then(channel, data)
 
-    def sent(self, channel: Channel, message: Message) -> None:
+    def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
         """What has waited has gone out."""
 
 
