@@ -23,6 +23,8 @@ from gortc.node import Node
 from gortc.oam.apis import Apis
 from gortc.oam.files import AccessLog
 from gortc.oam.log import Level, observer
+from gortc.oam.pulse import Pulse
+from gortc.oam.traces import Traces
 from gortc.overload import Overload
 from gortc.plugins import find
 from gortc.reconfigure import Changes, NotApplied, reconfigure
@@ -105,6 +107,8 @@ class Server(Service):
             state = State(self.settings.state_file)
         except (ValueError, OSError) as error:
             raise StartFailed(f"gortc: state_file: {error}") from None
+        self.traces = Traces(self.node, timers)
+        self.pulse = Pulse(lambda: self.node.transactions.calls, timers)
         self.loader = Loader(SERVICES, self.node.services, state, lambda: self.node.settings.services)
         self.apis = Apis(self.node, state, self._reactor)
         self.drain = Drain(self.node, timers, factory.connections, self._stop_listening)
@@ -130,10 +134,16 @@ class Server(Service):
         """The open ones (`gortc.transport.websocket.RtcProtocol`)."""
         return self._factory.connections
 
+    @property
+    def hops(self) -> Collection[Any]:
+        """The channels to other nodes (`gortc.transport.hop.Hop`)."""
+        return self._outbound.hops.values()
+
     def _management(self) -> IProtocolFactory:
         """The management API. Raises StartFailed."""
         from gortc.oam import config, health, runtime, services
         from gortc.oam.access import Access, Tokens
+        from gortc.oam.history import History
         from gortc.oam.site import site
 
         settings = self.settings
@@ -146,8 +156,17 @@ class Server(Service):
         except OSError as error:
             raise StartFailed(f"gortc: access_log: {error}") from None
         local = is_loopback(listening_host(settings.api))
-        routes = [*runtime.routes(self), *config.routes(self), *services.routes(self.node, self.loader)]
-        return site([*routes, *self.apis.routes(), *health.routes(self, local)], access, self.apis, self._access_log)
+        history = History(self)
+        routes = [
+            *history.routes(),
+            *runtime.routes(self, history),
+            *self.traces.routes(),
+            *config.routes(self),
+            *services.routes(self.node, self.loader),
+            *self.apis.routes(),
+            *health.routes(self, local),
+        ]
+        return site(routes, access, self.apis, self._access_log)
 
     def _authenticators(self) -> dict[str, Ask]:
         """Those that say who a peer is. Raises StartFailed."""
@@ -201,6 +220,7 @@ class Server(Service):
             self._watch = Watch([self.loader, self.apis.loader] if self.settings.api else [self.loader], self._reactor)
             self._watch.start()
         self.overload.start()
+        self.pulse.start()
         self._reactor.callWhenRunning(signals.mind, self, self._reactor)
         spare_the_collector()
 
@@ -222,6 +242,8 @@ class Server(Service):
         super().stopService()
         signals.forget(self)
         self.overload.stop()
+        self.pulse.stop()
+        self.traces.stop()
         if self._watch is not None:
             self._watch.stop()
         stops = self._stop_listening()

@@ -72,3 +72,11 @@ class Route:
     """May raise Problem."""
     query: Mapping[str, str] = field(factory=dict)
     """The query's fields that it knows, each with what it says."""
+
+
+def number(query: Query, name: str, default: int, most: int) -> int:
+    """A field that is a number. Raises Problem."""
+    text = query.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > most:
+        raise Problem(400, BAD_VALUE, f"{name} must be a number from 0 to {most}")
+    return int(text)

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gortc.jsip.session import Session
-from gortc.oam.route import BAD_PATH, BAD_VALUE, NOT_NOW, OPERATE, READ, Answer, Problem, Query, Route, Text
+from gortc.oam.history import CHANNEL, LAST, History
+from gortc.oam.route import BAD_PATH, BAD_VALUE, NOT_NOW, OPERATE, READ, Answer, Problem, Query, Route, Text, number
 
 if TYPE_CHECKING:
     from gortc.server import Server
@@ -25,22 +26,33 @@ ENDED = "ended by the operator"
 PAGING = {"limit": f"So many rows, {PAGE_MAX} at most; {PAGE} by default.", "offset": "After so many."}
 
 
-def routes(server: Server) -> list[Route]:
-    """Everything below /runtime/v1."""
-    runtime = Runtime(server)
+def routes(server: Server, history: History) -> list[Route]:
+    """What runs, below /runtime/v1."""
+    runtime = Runtime(server, history)
     sessions = {"channel": "Of this channel.", "service": "Of instances of this service.", **PAGING}
     base = "/runtime/v1"
     return [
         Route("GET", f"{base}/stack", READ, "Instances and what they await, timers, threads, as text.", runtime.stack),
         Route("GET", f"{base}/jstack", READ, "How many of everything are alive.", runtime.jstack),
-        Route("GET", f"{base}/distribute", READ, "Which relid leads to which instance.", runtime.distribute, PAGING),
+        Route(
+            "GET",
+            f"{base}/distribute",
+            READ,
+            "What leads to which instance.",
+            runtime.distribute,
+            PAGING,
+        ),
         Route("GET", f"{base}/sessions", READ, "Sessions.", runtime.sessions, sessions),
         Route(
-            "GET", f"{base}/sessions/<channel>/<path:dialogue>", READ, "One, with its instance's legs.", runtime.session
+            "GET",
+            f"{base}/sessions/<path:dialogue>",
+            READ,
+            "One, with legs and messages.",
+            runtime.session,
+            CHANNEL,
         ),
-        Route(
-            "DELETE", f"{base}/sessions/<channel>/<path:dialogue>", OPERATE, "End it, with its instance.", runtime.end
-        ),
+        Route("DELETE", f"{base}/sessions/<path:dialogue>", OPERATE, "End its instance.", runtime.end, CHANNEL),
+        Route("GET", f"{base}/users", READ, "Users that are online.", runtime.users, PAGING),
         Route("GET", f"{base}/channels", READ, "Channels: users and next hops.", runtime.channels, PAGING),
         Route("GET", f"{base}/channels/<name>", READ, "One channel, with its sessions.", runtime.channel),
         Route("DELETE", f"{base}/channels/<name>", OPERATE, "Close its connection; it may come back.", runtime.close),
@@ -53,9 +65,10 @@ def routes(server: Server) -> list[Route]:
 class Runtime:
     """Of one server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, history: History) -> None:
         self._server = server
         self._node = server.node
+        self._history = history
 
     def stack(self, query: Query) -> Answer:
         """Text for people: what each instance waits for, deepest last."""
@@ -80,6 +93,8 @@ class Runtime:
             "channels": len(channels),
             "connected": sum(channel.connection is not None for channel in channels.values()),
             "connections": len(self._server.connections),
+            "calls": self._node.transactions.calls,
+            "calls_a_minute": self._server.pulse.a_minute,
             "load": round(overload.load, 3),
             "lag": round(overload.lag, 3),
             "overload": overload.state,
@@ -87,11 +102,17 @@ class Runtime:
         }
 
     def distribute(self, query: Query) -> Answer:
-        """The tables of dispatch."""
+        """The tables of dispatch: which relid, and which DialogueID on which channel, leads to which instance."""
         dispatch = self._node.dispatch
-        rows = [{"relid": relid, "service": task.context.name} for relid, task in dispatch.minted.items()]
-        rows += [{"relid": key, "service": service} for service, key in dispatch.chosen]
-        return page("relids", rows, query)
+        relids = [(relid, task) for relid, task in dispatch.minted.items()]
+        relids += [(key, task) for (_, key), task in dispatch.chosen.items()]
+        rows = ({"relid": relid, "service": task.context.name, "legs": legs(task)} for relid, task in relids)
+        dialogues = (
+            {"dialogue": session.dialogue_id, "channel": session.channel.name, "instance": instance(session)}
+            for session in self._node.channels.sessions()
+        )
+        pages = page("relids", rows, query), page("dialogues", dialogues, query)
+        return {**pages[0], **pages[1], "more": pages[0]["more"] or pages[1]["more"]}
 
     def sessions(self, query: Query) -> Answer:
         """Rows of sessions."""
@@ -103,11 +124,19 @@ class Runtime:
         )
         return page("sessions", found, query)
 
-    def session(self, query: Query) -> Answer:
-        """One, and the other legs of its instance."""
+    async def session(self, query: Query) -> Answer:
+        """One, the other legs of its instance, and the last messages of them all, without their bodies."""
         session = self._session(query)
         legs = getattr(session.owner, "sessions", {})
-        return {**session_row(session), "legs": [session_row(leg) for leg in legs if leg is not session]}
+        try:
+            messages = await self._history.of(query)
+        except Problem:  # it was silent for long, or nothing is kept
+            messages = []
+        return {
+            **session_row(session),
+            "legs": [session_row(leg) for leg in legs if leg is not session],
+            "messages": [said.row(body=False) for said in messages[-LAST:]],
+        }
 
     def end(self, query: Query) -> Answer:
         """Its instance ends: what is open is answered 503, calls are hung up."""
@@ -121,6 +150,11 @@ class Runtime:
     def channels(self, query: Query) -> Answer:
         """Rows of channels."""
         return page("channels", map(channel_row, self._node.channels.by_name.values()), query)
+
+    def users(self, query: Query) -> Answer:
+        """Rows of channels that have a connection and lead to no other node."""
+        online = [one for one in self._node.channels.by_name.values() if one.connection is not None]
+        return {**page("users", (channel_row(one) for one in online), query), "online": len(online)}
 
     def channel(self, query: Query) -> Answer:
         """One."""
@@ -159,10 +193,13 @@ class Runtime:
         return channel
 
     def _session(self, query: Query) -> Session:
-        session = self._channel({"name": query["channel"]}).sessions.get(query["dialogue"])
-        if session is None:
+        found = self._history.sessions(query["dialogue"], query.get("channel"))
+        if not found:
             raise Problem(404, BAD_PATH, "no such session")
-        return session
+        if len(found) > 1:
+            names = ", ".join(sorted(session.channel.name for session in found))
+            raise Problem(409, BAD_VALUE, f"several channels have it; say which: channel={names}")
+        return found[0]
 
     def _tasks(self) -> Iterator[Task]:
         for context in self._node.services:
@@ -182,6 +219,17 @@ def session_row(session: Session) -> dict[str, Any]:
         "state": getattr(session, "state", None),
         "transactions": len(session.transactions),
     }
+
+
+def legs(task: Task) -> list[str]:
+    """Its DialogueIDs."""
+    return [session.dialogue_id for session in task.sessions]
+
+
+def instance(session: Session) -> str | None:
+    """What tells one instance from another: its service, and a number."""
+    context = getattr(session.owner, "context", None)
+    return f"{context.name} {id(session.owner):x}" if context is not None else None
 
 
 def channel_row(channel: PeerChannel) -> dict[str, Any]:
@@ -221,11 +269,3 @@ def page(name: str, rows: Iterable[dict[str, Any]], query: Query) -> dict[str, A
     limit, offset = number(query, "limit", PAGE, PAGE_MAX), number(query, "offset", 0, 2**31)
     found = list(islice(rows, offset, offset + limit + 1))
     return {name: found[:limit], "more": len(found) > limit}
-
-
-def number(query: Query, name: str, default: int, most: int) -> int:
-    """A field that is a number. Raises Problem."""
-    text = query.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > most:
-        raise Problem(400, BAD_VALUE, f"{name} must be a number from 0 to {most}")
-    return int(text)

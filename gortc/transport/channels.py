@@ -370,12 +370,14 @@ class Channels:
         channel.leave()
         self.forget(channel)
 
+    def all(self) -> list[Channel]:
+        """Every channel, those that lead nowhere too, next hops apart."""
+        return [*self.by_name.values(), self._offline, self._unknown]
+
     def sessions(self) -> Iterator[Session]:
         """Every session of every channel."""
-        for channel in self.by_name.values():
+        for channel in self.all():
             yield from channel.sessions.values()
-        for nowhere in (self._offline, self._unknown):
-            yield from nowhere.sessions.values()
         if self.outbound is not None:
             yield from self.outbound.sessions()
 

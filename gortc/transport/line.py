@@ -129,6 +129,11 @@ class Line:
             self.stalled_since = self._reading.now()
             self._unsent = 0
 
+    @property
+    def unsent(self) -> int:
+        """So many bytes wait, about: 0 as long as the peer reads."""
+        return self._unsent if self.stalled_since is not None else 0
+
     def _write(self, data: bytes) -> None:
         """Write at once where nothing waits: the reactor would take another turn, and two changes of what it polls."""
         transport = self._transport

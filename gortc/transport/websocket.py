@@ -238,6 +238,11 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     def stopProducing(self) -> None:  # noqa: N802
         """The connection has gone; `connectionLost` says so, too."""
 
+    @property
+    def unsent(self) -> int:
+        """So many bytes wait for a peer that does not read, about."""
+        return self._line.unsent if self.channel is not None else 0
+
     def drop_slow(self, unsent: int) -> None:
         """More than may be waits for a peer that does not read."""
         self._drop("slow reader", f"{unsent} bytes wait")

@@ -30,6 +30,19 @@ class Phone:
         made = {**invite, "DialogueID": dialogue, "Router": "gortc.local;type=echo", "Body": "v=0"}
         self._channels.receive(self._channel, self, json.dumps(made).encode())
 
+    def say(self, method: str, dialogue: str, cseq: int, to: str, **headers: Any) -> None:
+        """Send a request."""
+        made = {"Type": method, "Request-URI": to, "From": self.name, "To": to, "DialogueID": dialogue, "CSeq": cseq}
+        self._channels.receive(self._channel, self, json.dumps({**made, **headers}).encode())
+
+    def answer(self, code: int, **headers: Any) -> None:
+        """Answer the last request but ACK that it has heard."""
+        request = [message for message in self.said if message["Type"] not in ("RESPONSE", "ACK")][-1]
+        made = {name: request[name] for name in ("From", "To", "DialogueID", "CSeq")}
+        self._channels.receive(
+            self._channel, self, json.dumps({"Type": "RESPONSE", "Code": code, **made, **headers}).encode()
+        )
+
     def send(self, data: bytes) -> bool:
         """It hears."""
         self.said.append(json.loads(data))

@@ -53,12 +53,12 @@ def test_a_call(desk: Desk) -> None:
     assert desk.ask(f"{base}?service=other")[1]["sessions"] == []
     assert f"instance of echo: {alice.name} some" in desk.ask("/runtime/v1/stack")[1]
     assert 'gortc_instances{service="echo"} 1.0' in desk.ask("/metrics")[1]
-    path = f"{base}/{alice.name}/some"
+    path = f"{base}/some"
     assert desk.ask(path)[1]["legs"] == []
     assert desk.ask(f"/runtime/v1/channels/{alice.name}")[1]["sessions"] == [row]
     assert desk.ask(path, "DELETE") == (200, {"code": 0, "msg": "OK"})
     assert desk.ask(path, "DELETE")[0] in (404, 409)
-    assert desk.ask(f"{base}/{alice.name}/none")[0] == 404
+    assert desk.ask(f"{base}/none")[0] == 404
     assert desk.ask(f"/runtime/v1/channels/{alice.name}", "DELETE")[0] == 200
     assert alice.closed == 1001
     assert desk.ask("/runtime/v1/channels/nobody", "DELETE")[0] == 404
