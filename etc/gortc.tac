@@ -65,10 +65,10 @@ settings = configure(
     dial=False,
     hops_max=100,
 
-    # Where the management API listens, such as "tcp:2539:interface=127.0.0.1", the file of its tokens, how long one of
-    # its plugins may take for an answer, in seconds, the file of its access log ("" for none), and the plugins, as
-    # `services` are told.
-    api="",
+    # Where the management API listens ("" for nowhere; beyond loopback with tls: only), the file of its tokens, how long
+    # one of its plugins may take for an answer, in seconds, the file of its access log ("" for none), and the plugins,
+    # as `services` are told.
+    api="tcp:2539:interface=127.0.0.1",
     api_token_file="gortc.token",
     api_seconds=10.0,
     access_log="",
@@ -87,6 +87,12 @@ settings = configure(
     log_format="text",
     log_file="-",
     trace=False,  # True: each message is logged, in full
+
+    # What is kept to show what a call did: so many bytes of the last messages; and the folder of the files that operators
+    # have the messages of a user or number written to, which have so many bytes at most.
+    trace_bytes=16777216,
+    trace_folder="traces",
+    trace_file_max=67108864,
 
     # What a peer may cost: the largest frame and message in bytes; the seconds and bytes of an opening handshake; the
     # bytes that may wait for a peer that does not read; the messages for one that has no connection; the

@@ -215,8 +215,8 @@ class Settings:
     """Whether hosts without a route are dialled, at wss://HOST and `path`. Never at private or loopback addresses."""
     hops_max: int = _setting(100, _positive)
     """So many hosts without a route may be dialled at the same time; a first request to a further one gets 503."""
-    api: str = _setting("", _api)
-    """Where the management API listens: an endpoint string, such as tcp:2539:interface=127.0.0.1; empty: nowhere."""
+    api: str = _setting("tcp:2539:interface=127.0.0.1", _api)
+    """Where the management API listens: an endpoint string; empty: nowhere."""
     api_token_file: str = _setting("gortc.token", _file_name)
     """The file of its tokens; made where there is none."""
     api_seconds: float = _setting(10.0, _positive)

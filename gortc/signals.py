@@ -59,10 +59,11 @@ class Signals:
 
     def terminate(self) -> None:
         """SIGTERM. Somebody else may have begun to drain before; a server that does not drain stops at once."""
+        if self._told:
+            _log.warn("told to stop again: stopping at once")
         if self._told or not any(server.settings.times.drain for server in self.servers):
-            if self._told:
-                _log.warn("told to stop again: stopping at once")
             self._end()
+            return
         self._told = True
         for server in self.servers:
             server.drain.begin()

@@ -63,7 +63,7 @@ class Options(usage.Options):
     longdesc = "A telecom application server: runs call logic for peers that connect by WebSocket and speak JSIP."
     optParameters = [
         ["realm", None, None, "The node's own domain (default gortc.local)"],
-        ["api", None, None, "Where the management API listens, such as tcp:2539:interface=127.0.0.1 (default nowhere)"],
+        ["api", None, None, "Where the management API listens (default tcp:2539:interface=127.0.0.1; empty: nowhere)"],
         [
             "api-token-file",
             None,

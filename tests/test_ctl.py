@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from gortc.ctl.main import Client, Failed, main, show, told
+from gortc.ctl.client import Client, Failed, told
+from gortc.ctl.main import COMMANDS, main
+from gortc.ctl.show import show
 
 ASKED = {
     "status": ("GET", "/runtime/v1/jstack", {}),
     "sessions --service s --limit 5": ("GET", "/runtime/v1/sessions", {"service": "s", "limit": "5"}),
-    "session a@b d/e": ("GET", "/runtime/v1/sessions/a%40b/d%2Fe", {}),
-    "session a d --end": ("DELETE", "/runtime/v1/sessions/a/d", {}),
+    "session d/e": ("GET", "/runtime/v1/sessions/d%2Fe", {}),
+    "session d --channel a@b --end": ("DELETE", "/runtime/v1/sessions/d", {"channel": "a@b"}),
+    "session d --ladder svg": ("GET", "/runtime/v1/sessions/d/ladder.svg", {}),
+    "users": ("GET", "/runtime/v1/users", {}),
     "channels --offset 3": ("GET", "/runtime/v1/channels", {"offset": "3"}),
     "close a@b": ("DELETE", "/runtime/v1/channels/a%40b", {}),
     "services": ("GET", "/slpm/v1/slps", {}),
+    "services load a": ("POST", "/slpm/v1/a", {}),
+    "services load a b": ("POST", "/slpm/v1/a", {"file": "b"}),
+    "services rm a": ("DELETE", "/slpm/v1/a", {}),
+    "apis ls": ("GET", "/apim/v1/apis", {}),
+    "apis load a.v1": ("POST", "/apim/v1/a.v1", {}),
     "drain": ("GET", "/runtime/v1/drain", {}),
     "drain begin": ("POST", "/runtime/v1/drain", {}),
     "drain cancel": ("DELETE", "/runtime/v1/drain", {}),
+    "trace bob --file --minutes 5": ("POST", "/runtime/v1/traces", {"party": "bob", "minutes": "5"}),
+    "trace bob-2026 --end": ("DELETE", "/runtime/v1/traces/bob-2026", {}),
+    "traces": ("GET", "/runtime/v1/traces", {}),
     "which x --router y": ("GET", "/runtime/v1/which", {"uri": "x", "router": "y"}),
+    'which {"Request-URI":"x","Router":"y"}': ("GET", "/runtime/v1/which", {"uri": "x", "router": "y"}),
     "settings": ("GET", "/runtime/v1/settings", {}),
+    "set log_level=debug retry_after=3": ("PUT", "/runtime/v1/settings", {"log_level": "debug", "retry_after": "3"}),
+    "reload": ("POST", "/runtime/v1/reload", {}),
     "stack": ("GET", "/runtime/v1/stack", {}),
 }
 
@@ -37,7 +53,7 @@ def test_what_is_asked(
 
     def ask(client: Client, method: str, path: str, **query: Any) -> Any:
         asked.append((method, path, {name: value for name, value in query.items() if value is not None}))
-        return {"code": 0, "msg": "OK", "some": {"thing": 1}}
+        return {"code": 0, "msg": "OK", "some": {"thing": 1}, "messages": []}
 
     monkeypatch.setattr(Client, "ask", ask)
     assert main([*(["--json"] if as_json else []), *words.split()]) == 0
@@ -75,3 +91,103 @@ def test_what_is_shown() -> None:
 @pytest.mark.parametrize(("body", "why"), [(b'{"msg": "why"}', "why"), (b"<html>", "<html>"), (b"[]", "[]")])
 def test_what_the_server_says(body: bytes, why: str) -> None:
     assert told(body) == why
+
+
+@pytest.mark.parametrize("words", ["services load", "services rm", "apis rm", "set loud", "which {", "which {}"])
+def test_what_can_not_be_asked(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err.startswith("gortcctl: ")
+
+
+SAID = {
+    "number": 5, "time": 1700000000.25, "from": "alice@gortc.local", "to": "gortc",
+    "message": {"Type": "INVITE", "Request-URI": "400\x1b[2J", "DialogueID": "d", "CSeq": 1},
+}  # fmt: skip
+STATUS: dict[str, Any] = {
+    "calls_a_minute": 7, "sessions": 1, "transactions": 0, "tasks": 1, "timers": 1, "channels": 2, "connected": 2,
+    "connections": 2, "load": 0.5, "lag": 0.0, "overload": "calm", "counts": {"bad message": 3},
+}  # fmt: skip
+
+
+class Server:
+    """Answers as one, from one look to the next."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.looks = 0
+        monkeypatch.setattr(Client, "ask", lambda client, method, path, **query: self.ask(path, query))
+        monkeypatch.setattr("gortc.ctl.live.time.sleep", lambda seconds: None)
+
+    def ask(self, path: str, query: dict[str, Any]) -> Any:
+        """An answer."""
+        self.asked.append(query)
+        if path == "/slpm/v1/slps":
+            row = {"version": "1", "total": 9, "failures": 0}
+            names = ("echo", "default", "echo")
+            return {
+                "slps": [
+                    {**row, "name": name, "instances": number, "retired": number == 2}
+                    for number, name in enumerate(names)
+                ]
+            }
+        if path == "/runtime/v1/jstack":
+            self.looks += 1
+            return {**STATUS, "counts": {"bad message": 3 * self.looks}}
+        if path.endswith("ladder.txt"):
+            return "alice gortc\n"
+        if path.startswith("/runtime/v1/sessions"):
+            return {"code": 0, "msg": "OK", "dialogue": "d", "legs": [], "messages": [SAID]}
+        return {"messages": [SAID] if query.get("after") else [], "next": query.get("after", 4) + 1}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_top(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
+    Server(monkeypatch)
+    assert main([*(["--json"] if as_json else []), "top", "--rounds", "2"]) == 0
+    out = capsys.readouterr().out
+    if as_json:
+        assert [json.loads(line)["status"]["counts"] for line in out.splitlines()] == [
+            {"bad message": 3}, {"bad message": 6},
+        ]  # fmt: skip
+    else:
+        assert [line.split() for line in out.splitlines() if "bad" in line][-1] == ["bad", "message", "6", "3"]
+        assert "echo (retired)" in out
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
+    server = Server(monkeypatch)
+    assert main([*(["--json"] if as_json else []), "trace", "alice", "--rounds", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [query.get("after") for query in server.asked] == [None, 5, 6]
+    assert len(lines) == 2
+    if as_json:
+        assert json.loads(lines[0]) == SAID
+    else:
+        assert lines[0].endswith(".250 alice@gortc.local -> gortc: INVITE 400?[2J d 1")
+
+
+def test_a_session_has_its_ladder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    Server(monkeypatch)
+    assert main(["session", "d"]) == 0
+    assert capsys.readouterr().out.endswith("\nalice gortc\n")
+
+
+def test_who_interrupts_it_has_seen_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*words: Any, **query: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "ask", interrupted)
+    assert main(["top"]) == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_shells_complete(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS)
+
+
+def test_operations_names_every_command() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+    assert [name for name in COMMANDS if f"gortcctl {name}" not in text] == []

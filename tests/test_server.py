@@ -30,7 +30,7 @@ def collector() -> Iterator[None]:
 async def test_urls(tmp_path: Path) -> None:
     path = tmp_path / "rtc.sock"
     endpoints = ("tcp:0:interface=127.0.0.1", "tcp:0:interface=\\:\\:1", f"unix:{path}")
-    server = Server(Settings(rtc=endpoints, path="/calls"), reactor)
+    server = Server(Settings(rtc=endpoints, path="/calls", api=""), reactor)
     server.privilegedStartService()
     four, six, unix = server.urls()
     ports = [getattr(port.getHost(), "port", None) for port in server.ports[:2]]
@@ -45,7 +45,7 @@ async def test_urls(tmp_path: Path) -> None:
 async def test_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = Server(Settings(rtc=(f"tcp:{port}:interface=127.0.0.1",)), reactor)
+        server = Server(Settings(rtc=(f"tcp:{port}:interface=127.0.0.1",), api=""), reactor)
         with pytest.raises(SystemExit, match=f"can't listen on tcp:{port}:interface=127.0.0.1: .*in use"):
             server.privilegedStartService()
         await server.stopService()
@@ -53,7 +53,7 @@ async def test_a_port_in_use() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_service_that_is_missing() -> None:
-    server = Server(Settings(rtc=("tcp:0:interface=127.0.0.1",), services={"nowhere": {}}), reactor)
+    server = Server(Settings(rtc=("tcp:0:interface=127.0.0.1",), api="", services={"nowhere": {}}), reactor)
     server.privilegedStartService()
     with pytest.raises(SystemExit, match="no plugin is named 'nowhere'"):
         server.startService()
@@ -63,7 +63,7 @@ async def test_a_service_that_is_missing() -> None:
 @pytest.mark.parametrize("log_file", [None, "-"])
 def test_the_log_goes_along_to_the_application(log_file: str | None) -> None:
     application = Application("gortc")
-    server = Server(Settings(), reactor, log_file)
+    server = Server(Settings(api=""), reactor, log_file)
     server.setServiceParent(application)
     assert (application.getComponent(ILogObserver) is not None) == (log_file is not None)
     assert IService(application).getServiceNamed  # type: ignore[attr-defined]

@@ -92,7 +92,7 @@ def test_tac_has_every_setting_with_its_default() -> None:
 @pytest.mark.parametrize("way", [["-ny"], ["-n", "gortc", "--config"]])
 def test_tac_starts_a_server_both_ways(way: list[str], tmp_path: Path) -> None:
     tac = tmp_path / "gortc.tac"
-    tac.write_text(TAC.read_text().replace("tcp:8080:", "tcp:0:"))
+    tac.write_text(TAC.read_text().replace("tcp:8080:", "tcp:0:").replace("tcp:2539:", "tcp:0:"))
     twistd = [str(Path(sys.executable).with_name("twistd")), "--pidfile="]
     if way[0] == "-n":
         twistd, way = [*twistd, "-n"], way[1:]

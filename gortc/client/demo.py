@@ -25,7 +25,7 @@ WITHIN = 1.0
 async def play(reactor: Any) -> None:
     """Play it and print what was said."""
     agents = {"agents": {f"400@{REALM}": [f"agent{number}@{REALM}" for number in (1, 2, 3)]}, "within": WITHIN}
-    settings = Settings(realm=REALM, rtc=("tcp:0:interface=127.0.0.1",), services={"hunt400": agents})
+    settings = Settings(realm=REALM, rtc=("tcp:0:interface=127.0.0.1",), api="", services={"hunt400": agents})
     server = Server(settings, reactor)
     server.privilegedStartService()
     server.startService()

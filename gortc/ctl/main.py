@@ -9,201 +9,240 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from http.client import HTTPException
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode
-from urllib.request import ProxyHandler, Request, build_opener
 
+import shtab
+from attrs import field, frozen
 from rich.console import Console
-from rich.table import Table
 
 from gortc import __version__
+from gortc.ctl import live
+from gortc.ctl.client import Client, Failed, named
+from gortc.ctl.show import show
 
 URL = "http://127.0.0.1:2539"
-TIMEOUT = 10.0
-"""Seconds that a server may take."""
+LADDERS = {"text": "txt", "mermaid": "mmd", "svg": "svg"}
+Options = argparse.Namespace
 
 
-class Failed(Exception):
-    """The server says no (exit status 1), or nothing (3)."""
+@frozen
+class Command:
+    """One: what it is for, its options (name -> what `add_argument` is told), and what it asks the server: an answer,
+    several, or None where it has shown them itself."""
 
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
+    help: str
+    ask: Callable[[Client, Options], Any]
+    options: Mapping[str, Mapping[str, Any]] = field(factory=dict)
 
 
-class Client:
-    """Asks the API at `url`, with the first token of `token_file`."""
+def session(client: Client, options: Options) -> Any:
+    """One session: what it is, and its ladder; or one of them; or end it."""
+    path = f"/runtime/v1/sessions/{named(options.dialogue)}"
+    if options.end:
+        return client.ask("DELETE", path, channel=options.channel)
+    if options.ladder:
+        return client.ask("GET", f"{path}/ladder.{LADDERS[options.ladder]}", channel=options.channel)
+    told = client.ask("GET", path, channel=options.channel)
+    if not options.json and told.pop("messages"):
+        return told, "\n" + client.ask("GET", f"{path}/ladder.txt", channel=options.channel)
+    return told
 
-    def __init__(self, url: str, token_file: str) -> None:
-        self._url = url.rstrip("/")
-        self._token_file = token_file
-        self._opener = build_opener(ProxyHandler({}))  # a token is for the server itself
 
-    def ask(self, method: str, path: str, **query: Any) -> Any:
-        """The answer: JSON, or a text. Raises Failed."""
-        fields = {name: value for name, value in query.items() if value is not None}
-        headers = {"Authorization": f"Bearer {self._token()}"}
+def services(client: Client, options: Options) -> Any:
+    """Those that are loaded; or load or remove one."""
+    return plugins(client, options, "/slpm/v1", "slps")
+
+
+def apis(client: Client, options: Options) -> Any:
+    """The same for API plugins."""
+    return plugins(client, options, "/apim/v1", "apis")
+
+
+def plugins(client: Client, options: Options, base: str, rows: str) -> Any:
+    """Of one kind."""
+    if options.what == "ls":
+        return client.ask("GET", f"{base}/{rows}")
+    if options.name is None:
+        raise Failed(2, f"{options.what} needs a NAME")
+    if options.what == "load":
+        return client.ask("POST", f"{base}/{named(options.name)}", file=options.plugin)
+    return client.ask("DELETE", f"{base}/{named(options.name)}")
+
+
+def which(client: Client, options: Options) -> Any:
+    """Of a message, or of its Request-URI and Router."""
+    uri, router = options.message, options.router
+    if uri.startswith("{"):
         try:
-            url = self._url + path + (f"?{urlencode(fields)}" if fields else "")
-            with self._opener.open(Request(url, method=method, headers=headers), timeout=TIMEOUT) as answer:
-                data, kind = answer.read(), answer.headers.get_content_type()
-        except HTTPError as refused:
-            raise Failed(1, told(refused.read())) from None
-        except (URLError, HTTPException, OSError, ValueError) as error:
-            raise Failed(3, f"{self._url}: {getattr(error, 'reason', error)}") from None
-        return json.loads(data) if kind == "application/json" else data.decode()
-
-    def _token(self) -> str:
-        try:
-            with open(self._token_file, encoding="utf-8") as file:
-                lines = [line.split() for line in file if line.strip() and not line.startswith("#")]
-            return lines[0][1]
-        except (OSError, IndexError, UnicodeDecodeError) as error:
-            raise Failed(3, f"no token in {self._token_file}: {error}") from None
+            message = json.loads(uri)
+            uri, router = message["Request-URI"], message.get("Router")
+        except (ValueError, KeyError) as error:
+            raise Failed(2, f"the message can't be read: {error!r}") from None
+    return client.ask("GET", "/runtime/v1/which", uri=uri, router=router)
 
 
-def told(body: bytes) -> str:
-    """Why the server says no."""
-    try:
-        return str(json.loads(body)["msg"])
-    except (ValueError, KeyError, TypeError):
-        return body[:200].decode("utf-8", "replace")
+def set_(client: Client, options: Options) -> Any:
+    """Change settings."""
+    pairs = [pair.partition("=") for pair in options.setting]
+    if not all(equals for _, equals, _ in pairs):
+        raise Failed(2, "say NAME=VALUE")
+    return client.ask("PUT", "/runtime/v1/settings", **{name: value for name, _, value in pairs})
 
 
-# commands: what to ask, from the options
+def trace(client: Client, options: Options) -> Any:
+    """As it happens; or to a file of the server's."""
+    if options.file:
+        return client.ask("POST", "/runtime/v1/traces", party=options.party, minutes=options.minutes)
+    if options.end:
+        return client.ask("DELETE", f"/runtime/v1/traces/{named(options.party)}")
+
+    def say(said: dict[str, Any]) -> None:
+        sys.stdout.write((json.dumps(said) if options.json else live.line(said)) + "\n")
+        sys.stdout.flush()
+
+    live.trace(client, options.party, say, options.rounds)
+    return None
 
 
-def session_path(options: argparse.Namespace) -> str:
-    """Of one session."""
-    return f"/runtime/v1/sessions/{quote(options.channel, safe='')}/{quote(options.dialogue, safe='')}"
+def top(client: Client, options: Options) -> Any:
+    """As it happens."""
+    live.top(client, console(), options.every, options.rounds, options.json)
 
 
-def ask(client: Client, options: argparse.Namespace) -> Any:
-    """The answer to the command."""
-    paging = {"limit": getattr(options, "limit", None), "offset": getattr(options, "offset", None)}
-    match options.command:
-        case "status":
-            return {**client.ask("GET", "/runtime/v1/drain"), **client.ask("GET", "/runtime/v1/jstack")}
-        case "sessions":
-            return client.ask("GET", "/runtime/v1/sessions", channel=options.channel, service=options.service, **paging)
-        case "session":
-            return client.ask("DELETE" if options.end else "GET", session_path(options))
-        case "channels":
-            return client.ask("GET", "/runtime/v1/channels", **paging)
-        case "close":
-            return client.ask("DELETE", f"/runtime/v1/channels/{quote(options.channel, safe='')}")
-        case "services":
-            return client.ask("GET", "/slpm/v1/slps")
-        case "drain":
-            return client.ask({"show": "GET", "begin": "POST", "cancel": "DELETE"}[options.what], "/runtime/v1/drain")
-        case "which":
-            return client.ask("GET", "/runtime/v1/which", uri=options.uri, router=options.router)
-        case "settings":
-            return client.ask("GET", "/runtime/v1/settings")
-        case _:
-            return client.ask("GET", "/runtime/v1/stack")
+def get(path: str, *fields: str) -> Callable[[Client, Options], Any]:
+    """A command that asks for a path, with these of its options."""
+    return lambda client, options: client.ask("GET", path, **{name: getattr(options, name) for name in fields})
 
 
-# what is printed
-
-
-def show(answer: Any, console: Console) -> None:
-    """For people: rows as a table, the rest as names and values."""
-    if isinstance(answer, str):
-        console.print(answer, end="", markup=False, highlight=False)
-        return
-    plain = {name: value for name, value in answer.items() if name not in ("code", "msg")}
-    tables = {name: value for name, value in plain.items() if is_rows(value)}
-    values = {name: value for name, value in plain.items() if name not in tables and name != "more"}
-    if values:
-        grid = Table(show_header=False, box=None)
-        for name, value in flat(values):
-            grid.add_row(name, value)
-        console.print(grid)
-    for name, rows in tables.items():
-        table = Table(*rows[0], title=name, box=None, title_justify="left", header_style="bold")
-        for row in rows:
-            table.add_row(*map(text, row.values()))
-        console.print(table)
-    if answer.get("more"):
-        console.print("there are more: --offset, --limit")
-
-
-def is_rows(value: Any) -> bool:
-    """Whether it is a table."""
-    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
-
-
-def flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Names and values, those inside of others with dots."""
-    rows = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            rows += flat(value, f"{before}{name}.")
-        else:
-            rows.append((f"{before}{name}", text(value)))
-    return rows
-
-
-def text(value: Any) -> str:
-    """A value in a table; no markup, whoever has chosen it."""
-    if value is None:
-        return "-"
-    shown = (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
-    return "".join(char if char.isprintable() else "?" for char in shown)
-
-
-# the command line
+PAGING: Mapping[str, Mapping[str, Any]] = {"--limit": {"help": "so many rows"}, "--offset": {"help": "after so many"}}
+ROUNDS: Mapping[str, Mapping[str, Any]] = {"--rounds": {"type": int, "help": argparse.SUPPRESS}}
+PLUGIN: Mapping[str, Mapping[str, Any]] = {
+    "what": {"choices": ("ls", "load", "rm"), "nargs": "?", "default": "ls"},
+    "name": {"nargs": "?", "help": "what it is loaded under"},
+    "plugin": {"nargs": "?", "help": "the plugin's name, where that is another one"},
+}
+VERBS = {"show": "GET", "begin": "POST", "cancel": "DELETE"}
+COMMANDS: dict[str, Command] = {
+    "status": Command(
+        "how many of everything, load, lag, counters, whether it drains",
+        lambda client, _: {**client.ask("GET", "/runtime/v1/drain"), **client.ask("GET", "/runtime/v1/jstack")},
+    ),
+    "top": Command(
+        "the same and the services, as it goes on",
+        top,
+        {"--every": {"type": float, "default": 2.0, "metavar": "SECONDS", "help": "between two looks"}, **ROUNDS},
+    ),
+    "sessions": Command(
+        "sessions",
+        get("/runtime/v1/sessions", "channel", "service", "limit", "offset"),
+        {"--channel": {"help": "of this channel"}, "--service": {"help": "of instances of this service"}, **PAGING},
+    ),
+    "session": Command(
+        "one session, with the other legs of its instance, and their ladder; also of one that is over",
+        session,
+        {
+            "dialogue": {"metavar": "ID", "help": "its DialogueID"},
+            "--channel": {"help": "on this channel, where several have that DialogueID"},
+            "--ladder": {"choices": tuple(LADDERS), "help": "the ladder only"},
+            "--end": {"action": "store_true", "help": "end its instance"},
+        },
+    ),
+    "users": Command("users that are online", get("/runtime/v1/users", "limit", "offset"), PAGING),
+    "channels": Command("channels: users and next hops", get("/runtime/v1/channels", "limit", "offset"), PAGING),
+    "close": Command(
+        "close a channel's connection",
+        lambda client, options: client.ask("DELETE", f"/runtime/v1/channels/{named(options.channel)}"),
+        {"channel": {}},
+    ),
+    "services": Command("the loaded services; load or replace one, remove one", services, PLUGIN),
+    "apis": Command("the same of API plugins", apis, PLUGIN),
+    "drain": Command(
+        "begin to drain, cancel it, or show how far it is",
+        lambda client, options: client.ask(VERBS[options.what], "/runtime/v1/drain"),
+        {"what": {"choices": tuple(VERBS), "nargs": "?", "default": "show"}},
+    ),
+    "trace": Command(
+        "what a user or number says and hears, as it happens, or to a file",
+        trace,
+        {
+            "party": {"metavar": "USER", "help": "with its host or without; with --end the trace's name"},
+            "--file": {"action": "store_true", "help": "have the server write it to a file"},
+            "--minutes": {"help": "for so long, with --file"},
+            "--end": {"action": "store_true", "help": "end a trace to a file"},
+            **ROUNDS,
+        },
+    ),
+    "traces": Command("the traces to files", get("/runtime/v1/traces")),
+    "which": Command(
+        "which service would get a first request, and why",
+        which,
+        {
+            "message": {"help": "the message, JSON; or its Request-URI"},
+            "--router": {"help": "its Router"},
+        },
+    ),
+    "settings": Command("the settings", get("/runtime/v1/settings")),
+    "set": Command(
+        "change settings, until the configuration is read again",
+        set_,
+        {"setting": {"metavar": "NAME=VALUE", "nargs": "+"}},
+    ),
+    "reload": Command(
+        "read the configuration again, as SIGHUP does", lambda client, _: client.ask("POST", "/runtime/v1/reload")
+    ),
+    "stack": Command("instances and what they await, timers, threads", get("/runtime/v1/stack")),
+}
 
 
 def parser() -> argparse.ArgumentParser:
-    """Its options."""
+    """The command line."""
     made = argparse.ArgumentParser(prog="gortcctl", description="Looks after a gortc server, by its management API.")
     made.add_argument("--version", action="version", version=f"gortcctl {__version__}")
     made.add_argument("--url", default=URL, help=f"where the API is (default {URL})")
-    made.add_argument("--token-file", default="gortc.token", help="the server's token file (default gortc.token)")
+    files: Any = made.add_argument(
+        "--token-file", default="gortc.token", help="the server's token file (default gortc.token)"
+    )
+    files.complete = shtab.FILE
     made.add_argument("--json", action="store_true", help="print the answer as JSON")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("status", help="how many of everything, load, lag, counters, whether it drains")
-    sessions = commands.add_parser("sessions", help="sessions")
-    sessions.add_argument("--channel", help="of this channel")
-    sessions.add_argument("--service", help="of instances of this service")
-    session = commands.add_parser("session", help="one session, with the other legs of its instance")
-    session.add_argument("channel")
-    session.add_argument("dialogue")
-    session.add_argument("--end", action="store_true", help="end its instance")
-    channels = commands.add_parser("channels", help="channels: users and next hops")
-    for one in (sessions, channels):
-        one.add_argument("--limit", help="so many rows")
-        one.add_argument("--offset", help="after so many")
-    close = commands.add_parser("close", help="close a channel's connection")
-    close.add_argument("channel")
-    commands.add_parser("services", help="the loaded services")
-    drain = commands.add_parser("drain", help="begin to drain, cancel it, or show how far it is")
-    drain.add_argument("what", choices=("begin", "cancel", "show"), nargs="?", default="show")
-    which = commands.add_parser("which", help="which service would get a first request, and why")
-    which.add_argument("uri", help="its Request-URI")
-    which.add_argument("--router", help="its Router")
-    commands.add_parser("settings", help="the settings")
-    commands.add_parser("stack", help="instances and what they await, timers, threads")
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.help, description=command.help)
+        for option, how in command.options.items():
+            one.add_argument(option, **how)
+    source = "source <(gortcctl completion bash)"
+    completion = commands.add_parser("completion", help=f"what lets a shell complete: {source}")
+    completion.add_argument("shell", choices=shtab.SUPPORTED_SHELLS)
     return made
+
+
+def console() -> Console:
+    """Where tables go: as wide as they are where nobody reads them."""
+    return Console(width=None if sys.stdout.isatty() else 10_000, markup=False, highlight=False)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run it; the exit status."""
-    options = parser().parse_args(words)
+    made = parser()
+    options = made.parse_args(words)
+    if options.command == "completion":
+        sys.stdout.write(shtab.complete(made, options.shell) + "\n")
+        return 0
     try:
-        answer = ask(Client(options.url, options.token_file), options)
+        answer = COMMANDS[options.command].ask(Client(options.url, options.token_file), options)
     except Failed as failed:
         sys.stderr.write(f"gortcctl: {failed}\n")
         return failed.status
-    if options.json:
-        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
-    else:
-        show(answer, Console(width=None if sys.stdout.isatty() else 10_000, markup=False, highlight=False))
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:  # whoever read it has seen enough
+        sys.stderr.close()
+        return 0
+    for one in answer if isinstance(answer, tuple) else () if answer is None else (answer,):
+        if options.json and not isinstance(one, str):
+            sys.stdout.write(json.dumps(one, indent=2) + "\n")
+        else:
+            show(one, console())
     return 0
 
 

@@ -38,11 +38,12 @@ class Level:
         self.predicate.setLogLevelForNamespace("", LogLevel.levelWithName(name))
 
 
-def observer(level: Level, form: str, file: str) -> ILogObserver:
+def observer(level: Level | str, form: str, file: str) -> ILogObserver:
     """Write events of at least `level` to `file` (- is standard output) in the format `form`."""
+    predicate = (Level(level) if isinstance(level, str) else level).predicate
     out: Any = sys.stdout if file == "-" else Lines(file)
     write = FileLogObserver(out, as_json if form == "json" else as_text)
-    return FilteringLogObserver(write, [level.predicate])
+    return FilteringLogObserver(write, [predicate])
 
 
 def as_text(event: LogEvent) -> str | None:

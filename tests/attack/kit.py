@@ -49,7 +49,7 @@ from gortc.oam.log import observer
 from gortc.tap import configure, make_service
 from tests.soak.census import serve
 
-settings = configure(rtc=("tcp:0:interface=127.0.0.1",), log_format="json", {settings})
+settings = configure(rtc=("tcp:0:interface=127.0.0.1",), api="", log_format="json", {settings})
 application = Application("attacked")
 application.setComponent(ILogObserver, observer({level!r}, "json", "-"))
 server = make_service(settings)

@@ -14,7 +14,7 @@ from gortc.settings import Settings
 @pytest_twisted.async_yield_fixture
 async def server() -> AsyncIterator[Server]:
     """In this process."""
-    made = Server(Settings(rtc=("tcp:0:interface=127.0.0.1",)), reactor)
+    made = Server(Settings(rtc=("tcp:0:interface=127.0.0.1",), api=""), reactor)
     made.privilegedStartService()
     made.startService()
     yield made

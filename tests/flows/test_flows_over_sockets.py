@@ -161,7 +161,7 @@ class Servers:
         key = orjson.dumps([scenario.services, scenario.settings])
         if key not in self._running:
             clock = CallClock()
-            server = Server(server_settings(scenario, rtc=("tcp:0:interface=127.0.0.1",)), reactor, clock=clock)
+            server = Server(server_settings(scenario, rtc=("tcp:0:interface=127.0.0.1",), api=""), reactor, clock=clock)
             server.privilegedStartService()
             server.node.load(SERVICES)
             self._running[key] = server, clock

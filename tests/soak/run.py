@@ -48,6 +48,7 @@ from gortc.oam.log import observer
 from gortc.tap import configure, make_service
 from tests.soak.census import serve
 settings = configure(
+    api="",
     realm="{name}.test", rtc=("tcp:{port}:interface=127.0.0.1",),
     routes={{"{other}.test": Route("ws://127.0.0.1:{proxy}/rtc", trusted=True)}},
     services={{"hunt400": {{"agents": {{"400@{name}.test": {agents!r}}}, "within": 3}},

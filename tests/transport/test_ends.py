@@ -77,7 +77,7 @@ def visit(port: int, times: int, head: str) -> None:
 @pytest.mark.parametrize("head", ["", "jsip.resume"])
 async def test_connections_leave_no_cycle(head: str) -> None:
     """The collector looks seldom, and would find thousands of them."""
-    server = Server(Settings(rtc=("tcp:0:interface=127.0.0.1",)), reactor)
+    server = Server(Settings(rtc=("tcp:0:interface=127.0.0.1",), api=""), reactor)
     server.privilegedStartService()
     address: Any = server.ports[0].getHost()
     port: int = address.port

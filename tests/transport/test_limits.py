@@ -82,7 +82,7 @@ def test_an_opcode_that_nobody_knows(hub: Hub) -> None:
 def test_a_server_that_stops(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.clock = reactor = MemoryReactorClock()
     monkeypatch.setattr(txaio.tx.config, "loop", reactor)
-    server = Server(Settings(), reactor)
+    server = Server(Settings(api=""), reactor)
     server.privilegedStartService()
     factory: Any = reactor.tcpServers[0][1]
     hub.factory = factory

@@ -49,7 +49,7 @@ from gortc.tap import configure, make_service
 application = Application("nodes")
 application.setComponent(ILogObserver, observer("info", "json", "-"))
 for name, times in {SHORT!r}.items():
-    settings = configure(realm=f"{{name}}.test", rtc=("tcp:0:interface=127.0.0.1",), times=Times(**times),
+    settings = configure(api="", realm=f"{{name}}.test", rtc=("tcp:0:interface=127.0.0.1",), times=Times(**times),
                          handshake_seconds=1.5 if name == "handshake" else 30.0)
     make_service(settings).setServiceParent(application)
 """

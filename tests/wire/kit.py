@@ -140,6 +140,14 @@ def twistd(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).parent / "twistd"), *arguments]
 
 
+def without_api(folder: Path, arguments: tuple[str, ...]) -> list[str]:
+    """What keeps a server off the port that all of them would have their API at, unless it is told of another."""
+    if "gortc" not in arguments or "--api" in arguments:
+        return []
+    text = (folder / arguments[arguments.index("--config") + 1]).read_text() if "--config" in arguments else ""
+    return [] if "api=" in text else ["--api="]
+
+
 class Process:
     """`twistd -n --pidfile=` with `arguments` in `folder`; its log must be JSON on standard output."""
 
@@ -149,7 +157,7 @@ class Process:
         self.other: list[str] = []
         self._news = threading.Condition()
         self._child = subprocess.Popen(
-            twistd("-n", "--pidfile=", *arguments),
+            twistd("-n", "--pidfile=", *arguments, *without_api(folder, arguments)),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

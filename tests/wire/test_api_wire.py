@@ -128,7 +128,11 @@ def test_what_runs(api: Api) -> None:
     rest = api.get(f"/runtime/v1/sessions?channel={alice.name}&limit=1&offset=1")
     assert (len(rest["sessions"]), rest["more"]) == (1, False)
     assert {row["dialogue"] for row in some["sessions"] + rest["sessions"]} == {talk.id, echo.id}
-    assert {"relid": "api-key", "service": "puppet"} in api.get("/runtime/v1/distribute")["relids"]
+    distribute = api.get("/runtime/v1/distribute")
+    assert distribute["relids"] == [{"relid": "api-key", "service": "puppet", "legs": [talk.id]}]
+    assert {row["dialogue"]: row["instance"].split()[0] for row in distribute["dialogues"]} == {
+        talk.id: "puppet", echo.id: "echo",
+    }  # fmt: skip
     (service,) = [row for row in api.get("/slpm/v1/slps")["slps"] if row["name"] == "echo"]
     assert service["instances"] == 1
     stack = api.get("/runtime/v1/stack")
@@ -157,12 +161,13 @@ def test_an_operator_ends_a_call(api: Api) -> None:
     up.expect(200)
     up.ack()
     down.expect("ACK")
-    path = f"/runtime/v1/sessions/{carol.name}/{quote(up.id, safe='')}"
+    path = f"/runtime/v1/sessions/{quote(up.id, safe='')}"
     told = api.get(path)
     assert told["dialogue"] == up.id
     assert [(leg["channel"], leg["outgoing"]) for leg in told["legs"]] == [(dave.name, True)]
-    assert api.ask("GET", path.replace(carol.name, dave.name))[0] == 404
-    assert api.ask("GET", path.replace(carol.name, "nobody"))[0] == 404
+    assert api.ask("GET", f"{path}?channel={carol.name}")[0] == 200
+    assert api.ask("GET", f"{path}?channel={dave.name}")[0] == 404
+    assert api.ask("GET", f"{path}x")[0] == 404
     assert api.ask("DELETE", path)[0] == 200
     for talk in (up, down):
         bye = talk.expect("BYE", Reason="ended by the operator")

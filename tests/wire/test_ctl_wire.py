@@ -57,11 +57,11 @@ def test_a_call_from_the_outside(api: Api) -> None:
     assert run(api, "channels", "--offset", "1").split() == ["channels", "none"]
     assert "echo" in run(api, "services")
     assert "instance of echo" in run(api, "stack")
-    assert asked(api, "session", alice.name, talk.id)["legs"] == []
+    assert asked(api, "session", talk.id)["legs"] == []
     assert "nothing names a service" in run(api, "which", "400@gortc.test")
     assert asked(api, "which", "x", "--router", f"{REALM};type=echo")["service"] == "echo"
     assert "limits.methods.INVITE.burst" in run(api, "settings")
-    run(api, "session", alice.name, talk.id, "--end")
+    run(api, "session", talk.id, "--end")
     talk.reply(200, talk.expect("BYE"))
     run(api, "close", alice.name)
     assert alice.closed()[0] == 1001
@@ -85,7 +85,7 @@ def test_drain(api: Api) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "why"),
     [
-        (("session", "nobody@gortc.test", "x"), 1, "no such channel"),
+        (("session", "x"), 1, "no such session"),
         (("sessions", "--limit", "x"), 1, "limit must be"),
         (("which", "x", "--router", "a@@b"), 1, ""), (("nothing",), 2, "invalid choice"), ((), 2, "usage"),
         (("--token-file", "nowhere", "status"), 3, "no token in nowhere"),

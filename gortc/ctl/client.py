@@ -1,0 +1,65 @@
+"""The client of the management API."""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode
+from urllib.request import ProxyHandler, Request, build_opener
+
+TIMEOUT = 30.0
+"""Seconds that a server may take."""
+
+
+class Failed(Exception):
+    """The server says no (exit status 1), the command line can't be followed (2), or nothing answers (3)."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class Client:
+    """Asks the API at `url`, with the first token of `token_file`."""
+
+    def __init__(self, url: str, token_file: str) -> None:
+        self._url = url.rstrip("/")
+        self._token_file = token_file
+        self._opener = build_opener(ProxyHandler({}))  # a token is for the server itself
+
+    def ask(self, method: str, path: str, **query: Any) -> Any:
+        """The answer: JSON, or a text. Raises Failed."""
+        fields = {name: value for name, value in query.items() if value is not None}
+        headers = {"Authorization": f"Bearer {self._token()}"}
+        try:
+            url = self._url + path + (f"?{urlencode(fields)}" if fields else "")
+            with self._opener.open(Request(url, method=method, headers=headers), timeout=TIMEOUT) as answer:
+                data, kind = answer.read(), answer.headers.get_content_type()
+        except HTTPError as refused:
+            raise Failed(1, told(refused.read())) from None
+        except (URLError, HTTPException, OSError, ValueError) as error:
+            raise Failed(3, f"{self._url}: {getattr(error, 'reason', error)}") from None
+        return json.loads(data) if kind == "application/json" else data.decode()
+
+    def _token(self) -> str:
+        try:
+            with open(self._token_file, encoding="utf-8") as file:
+                lines = [line.split() for line in file if line.strip() and not line.startswith("#")]
+            return lines[0][1]
+        except (OSError, IndexError, UnicodeDecodeError) as error:
+            raise Failed(3, f"no token in {self._token_file}: {error}") from None
+
+
+def told(body: bytes) -> str:
+    """Why the server says no."""
+    try:
+        return str(json.loads(body)["msg"])
+    except (ValueError, KeyError, TypeError):
+        return body[:200].decode("utf-8", "replace")
+
+
+def named(text: str) -> str:
+    """A name as a part of a path."""
+    return quote(text, safe="")
