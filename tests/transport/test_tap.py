@@ -222,8 +222,7 @@ def test_trace(folder: Path) -> None:
 def test_text_log_and_tac(folder: Path) -> None:
     """`twistd -ny some.tac`: text, one line an event, to a file if the settings say so."""
     (folder / "file.tac").write_text(
-        BEGIN + "settings = configure(api="
-        ", rtc=('{LOOPBACK}',), log_file='{folder / 'gortc.log'}')\n"
+        BEGIN + f"settings = configure(api='', rtc=('{LOOPBACK}',), log_file='{folder / 'gortc.log'}')\n"
         "application = make_application(settings)\n"
         "from twisted.internet import reactor\nreactor.callLater(0.2, reactor.stop)\n"
     )
@@ -306,8 +305,7 @@ def test_an_installation(tmp_path: Path) -> None:
     )  # fmt: skip
     assert str(PROJECT) not in where.stdout
     (elsewhere / "short.tac").write_text(
-        BEGIN + "settings = configure(api="
-        ", rtc=('{LOOPBACK}',))\n"
+        BEGIN + f"settings = configure(api='', rtc=('{LOOPBACK}',))\n"
         "from twisted.internet import reactor\nreactor.callLater(0.2, reactor.stop)\n"
     )
     ran = subprocess.run(
