@@ -24,6 +24,7 @@ from gortc.oam.apis import Apis
 from gortc.oam.files import AccessLog
 from gortc.oam.log import Level, observer
 from gortc.oam.pulse import Pulse
+from gortc.oam.systemd import Systemd
 from gortc.oam.traces import Traces
 from gortc.overload import Overload
 from gortc.plugins import find
@@ -81,6 +82,7 @@ class Server(Service):
         self._level = Level(settings.log_level)
         self._log_file = log_file
         self._reread = reread
+        self._systemd = Systemd(reactor)
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: N802
         """Bring the log's format and level along to the application."""
@@ -196,10 +198,12 @@ class Server(Service):
 
     def hang_up_signal(self) -> None:
         """SIGHUP."""
+        self._systemd.reloading()
         try:
             self.reload()
         except NotApplied as error:
             _log.error("the configuration can't be followed, so nothing has changed: {error}", error=error)
+        self._systemd.ready(", ".join(self.urls()))
 
     def startService(self) -> None:  # noqa: N802
         """Load the services; say where we are. Raises StartFailed where the settings name a missing one."""
@@ -221,8 +225,13 @@ class Server(Service):
             self._watch.start()
         self.overload.start()
         self.pulse.start()
-        self._reactor.callWhenRunning(signals.mind, self, self._reactor)
+        self._reactor.callWhenRunning(self._running)
         spare_the_collector()
+
+    def _running(self) -> None:
+        """The reactor turns."""
+        signals.mind(self, self._reactor)
+        self._systemd.ready(", ".join(self.urls()))
 
     def urls(self) -> list[str]:
         """Where peers connect."""
@@ -241,6 +250,8 @@ class Server(Service):
         """Stop listening, end the calls, and wait until the connections have closed, a second at most."""
         super().stopService()
         signals.forget(self)
+        self._systemd.stopping("stopping")
+        self._systemd.gone()
         self.overload.stop()
         self.pulse.stop()
         self.traces.stop()
