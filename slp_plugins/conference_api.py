@@ -62,7 +62,7 @@ class Rooms:
 
     def post(self, asked: Asked) -> Answer:
         """Rooms are made by who comes."""
-        raise Problem(405, 2, "no such method here")
+        raise Problem(405, 2, "no such method here", "GET, DELETE")
 
     put = post
 

@@ -118,7 +118,7 @@ class Apis:
         if loaded is None:
             raise Problem(404, UNKNOWN_API, "no such API")
         if asked.method not in METHODS:
-            raise Problem(405, BAD_METHOD, "no such method here")
+            raise Problem(405, BAD_METHOD, "no such method here", ", ".join(METHODS))
         loaded.tally["total"] += 1
         answer: Callable[[Asked], Any] = getattr(loaded.plugin, asked.method.lower())
         try:

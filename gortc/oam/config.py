@@ -15,7 +15,7 @@ from gortc.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from gortc.server import Server
 
-PLAIN = dict.fromkeys(sorted(LIVE - {"apis", "limits", "routes", "services"}), "")
+SIMPLE = dict.fromkeys(sorted(LIVE - {"apis", "limits", "routes", "services"}), "")
 """What can be changed by the query of a request; the others are objects, and the configuration file's."""
 
 
@@ -39,7 +39,7 @@ def routes(server: Server) -> list[Route]:
 
     return [
         Route("GET", "/runtime/v1/settings", ADMIN, "The settings, without what may be a secret.", tell),
-        Route("PUT", "/runtime/v1/settings", ADMIN, "Change settings, until they are read again.", change, PLAIN),
+        Route("PUT", "/runtime/v1/settings", ADMIN, "Change settings, until they are read again.", change, SIMPLE),
         Route("POST", "/runtime/v1/reload", ADMIN, "Read the configuration again, as SIGHUP does.", reload),
     ]
 

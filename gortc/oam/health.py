@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 
 from gortc.drain import SERVING
 from gortc.jsip.delays import BOUNDS, Delays
-from gortc.oam.route import OPEN, READ, Answer, Query, Route, Text
+from gortc.oam.route import OPEN, PLAIN, READ, Answer, Query, Route, Text
 from gortc.overload import SHEDDING
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def routes(server: Server, open_metrics: bool) -> list[Route]:
         return Text(generate_latest(registry).decode(), KIND)
 
     return [
-        Route("GET", "/healthz", OPEN, "Whether it is alive.", alive),
-        Route("GET", "/readyz", OPEN, "Whether it takes new sessions: 200, or 503.", ready),
-        Route("GET", "/metrics", OPEN if open_metrics else READ, "Figures for Prometheus.", metrics),
+        Route("GET", "/healthz", OPEN, "Whether it is alive.", alive, kind=PLAIN),
+        Route("GET", "/readyz", OPEN, "Whether it takes new sessions: 200, or 503.", ready, kind=PLAIN),
+        Route("GET", "/metrics", OPEN if open_metrics else READ, "Figures for Prometheus.", metrics, kind=PLAIN),
     ]
 
 

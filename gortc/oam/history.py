@@ -14,7 +14,21 @@ from gortc.client.ladder_mermaid import as_mermaid
 from gortc.client.ladder_svg import as_svg
 from gortc.jsip.message import Headers
 from gortc.jsip.tape import Entry, Leg
-from gortc.oam.route import BAD_PATH, BAD_VALUE, NOT_NOW, OPERATE, READ, Answer, Problem, Query, Route, Text, number
+from gortc.oam.route import (
+    BAD_PATH,
+    BAD_VALUE,
+    NOT_NOW,
+    OPERATE,
+    PLAIN,
+    READ,
+    SVG,
+    Answer,
+    Problem,
+    Query,
+    Route,
+    Text,
+    number,
+)
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
@@ -64,9 +78,9 @@ class History:
         }
         text = "Its messages and those of the other legs of its instance, the last ones; as "
         return [
-            Route("GET", f"{base}/ladder.svg", READ, f"{text}a ladder, SVG.", self.drawn(svg), CHANNEL),
-            Route("GET", f"{base}/ladder.txt", READ, f"{text}a ladder, text.", self.drawn(text_ladder), CHANNEL),
-            Route("GET", f"{base}/ladder.mmd", READ, f"{text}a ladder, Mermaid.", self.drawn(mermaid), CHANNEL),
+            Route("GET", f"{base}/ladder.svg", READ, f"{text}a ladder, SVG.", self.drawn(svg), CHANNEL, SVG),
+            Route("GET", f"{base}/ladder.txt", READ, f"{text}a ladder, text.", self.drawn(text_ladder), CHANNEL, PLAIN),
+            Route("GET", f"{base}/ladder.mmd", READ, f"{text}a ladder, Mermaid.", self.drawn(mermaid), CHANNEL, PLAIN),
             Route("GET", f"{base}/messages", OPERATE, f"{text}they are.", self.messages, CHANNEL),
             Route("GET", "/runtime/v1/messages", OPERATE, "The last messages.", self.all_messages, some),
         ]
@@ -159,7 +173,7 @@ class History:
 
 def svg(ladder: Ladder, title: str) -> Text:
     """It, drawn."""
-    return Text(as_svg(ladder, title), "image/svg+xml")
+    return Text(as_svg(ladder, title), SVG)
 
 
 def text_ladder(ladder: Ladder, title: str) -> Text:

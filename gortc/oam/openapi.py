@@ -7,13 +7,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from gortc import __version__
-from gortc.oam.route import OPEN, Route
+from gortc.oam.route import JSON, OPEN, Route
 
 ANSWER = {
     "type": "object",
     "required": ["code", "msg"],
     "properties": {"code": {"type": "integer"}, "msg": {"type": "string"}},
 }
+
+
+TEXT = {"type": "string"}
+NUMBERS = {
+    "limit": {"type": "integer", "minimum": 0, "maximum": 1000},
+    "offset": {"type": "integer", "minimum": 0, "maximum": 2**31},
+    "after": {"type": "integer", "minimum": 0, "maximum": 2**31},
+    "minutes": {"type": "integer", "minimum": 1, "maximum": 10080},
+}
+"""The fields of queries that are numbers."""
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:
@@ -36,18 +46,20 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 def _operation(route: Route, names: list[str]) -> dict[str, Any]:
     refused = {"description": "It says why.", "content": _json()}
+    done = {"description": "Done.", "content": _json() if route.kind == JSON else {route.kind: {"schema": TEXT}}}
+    also = {"503": {"description": "It does not.", "content": done["content"]}} if route.path == "/readyz" else {}
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
     ]
     parameters += [
-        {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+        {"name": name, "in": "query", "description": text, "schema": NUMBERS.get(name, TEXT)}
         for name, text in route.query.items()
     ]
     return {
         "summary": route.summary,
         "parameters": parameters,
         "security": [] if route.role == OPEN else [{"token": [route.role]}],
-        "responses": {"200": {"description": "Done.", "content": {**_json(), "text/plain": {}}}, "default": refused},
+        "responses": {"200": done, **also, "default": refused},
     }
 
 

@@ -19,11 +19,19 @@ ROLES: Final = (OPEN, READ, OPERATE, ADMIN)
 """Each may do what those before it may."""
 
 
+JSON: Final = "application/json"
+PLAIN: Final = "text/plain"
+SVG: Final = "image/svg+xml"
+"""Media types."""
+
+
 class Problem(Exception):
     """A request can't be followed: the HTTP `status`, the `code` of the answer, and one line that says why."""
 
-    def __init__(self, status: int, code: int, why: str) -> None:
+    def __init__(self, status: int, code: int, why: str, allow: str = "") -> None:
+        """`allow`: the methods that there are (RFC 9110 section 15.5.6: a 405 MUST say so)."""
         super().__init__(why)
+        self.allow = allow
         self.status = status
         self.code = code
         self.why = why
@@ -47,7 +55,7 @@ class Text:
     """An answer that is a text, not JSON."""
 
     text: str
-    kind: str = "text/plain; charset=utf-8"
+    kind: str = f"{PLAIN}; charset=utf-8"
     status: int = 200
 
 
@@ -72,6 +80,8 @@ class Route:
     """May raise Problem."""
     query: Mapping[str, str] = field(factory=dict)
     """The query's fields that it knows, each with what it says."""
+    kind: str = JSON
+    """The media type of its answer."""
 
 
 def number(query: Query, name: str, default: int, most: int) -> int:

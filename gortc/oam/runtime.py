@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from gortc.jsip.session import Session
 from gortc.oam.history import CHANNEL, LAST, History
-from gortc.oam.route import BAD_PATH, BAD_VALUE, NOT_NOW, OPERATE, READ, Answer, Problem, Query, Route, Text, number
+from gortc.oam.route import (
+    BAD_PATH,
+    BAD_VALUE,
+    NOT_NOW,
+    OPERATE,
+    PLAIN,
+    READ,
+    Answer,
+    Problem,
+    Query,
+    Route,
+    Text,
+    number,
+)
 
 if TYPE_CHECKING:
     from gortc.server import Server
@@ -32,7 +45,7 @@ def routes(server: Server, history: History) -> list[Route]:
     sessions = {"channel": "Of this channel.", "service": "Of instances of this service.", **PAGING}
     base = "/runtime/v1"
     return [
-        Route("GET", f"{base}/stack", READ, "Instances and what they await, timers, threads, as text.", runtime.stack),
+        Route("GET", f"{base}/stack", READ, "What instances await, timers, threads.", runtime.stack, kind=PLAIN),
         Route("GET", f"{base}/jstack", READ, "How many of everything are alive.", runtime.jstack),
         Route(
             "GET",

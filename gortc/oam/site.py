@@ -13,7 +13,7 @@ from klein import Klein
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.web.server import Request, Site
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException
 
 from gortc.oam.access import Access
 from gortc.oam.apis import Apis
@@ -53,35 +53,38 @@ def site(routes: Iterable[Route], access: Access, apis: Apis, access_log: Access
     app = Klein()
     for route in table:
         app.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(desk.endpoint(route))
-    ours = re.compile("|".join(re.sub(r"<path:\w+>", ".+", re.sub(r"<\w+>", "[^/]+", one.path)) for one in table))
+    ours: dict[str, list[str]] = {}
+    for route in table:
+        pattern = re.sub(r"<path:\w+>", ".+", re.sub(r"<\w+>", "[^/]+", route.path))
+        ours.setdefault(pattern, []).append(route.method)
+
+    def missing(request: Any) -> Problem:
+        """Why there is nothing."""
+        path = request.path.decode("ascii", "replace")
+        matching = [pattern for pattern in ours if re.fullmatch(pattern, path)]
+        if matching:  # what says most of the path
+            allow = ", ".join(sorted(ours[max(matching, key=lambda pattern: len(pattern.replace("[^/]+", "")))]))
+            return Problem(405, BAD_METHOD, "no such method here", allow)
+        if path.strip("/").partition("/")[0] not in KNOWN:
+            return Problem(404, UNKNOWN_API, "no such API")
+        return Problem(404, BAD_PATH, "no such path")
 
     @app.route("/<name>/<number>", defaults={"rest": ""})
     @app.route("/<name>/<number>/", defaults={"rest": ""})
     @app.route("/<name>/<number>/<path:rest>")
     async def plugin(request: Any, name: str, number: str, rest: str) -> bytes:
-        path = request.path.decode("ascii", "replace")
         if name in KNOWN:
-            return desk.refuse(request, missing(path, ours.fullmatch(path) is not None))
+            return desk.refuse(request, missing(request))
         return await desk.ask_plugin(request, f"{name}.{number}", rest)
 
     @app.handle_errors(HTTPException)
     def unknown(request: Any, failure: Any) -> bytes:
-        path = request.path.decode("ascii", "replace")
-        return desk.refuse(request, missing(path, isinstance(failure.value, MethodNotAllowed)))
+        return desk.refuse(request, missing(request))
 
     made = Management(app.resource(), requestFactory=Short, timeout=30)
     made.displayTracebacks = False
     made.noisy = False
     return made
-
-
-def missing(path: str, other_method: bool) -> Problem:
-    """Why there is nothing at `path`; `other_method`: with this method."""
-    if other_method:
-        return Problem(405, BAD_METHOD, "no such method here")
-    if path.strip("/").partition("/")[0] not in KNOWN:
-        return Problem(404, UNKNOWN_API, "no such API")
-    return Problem(404, BAD_PATH, "no such path")
 
 
 class Management(Site):
@@ -170,6 +173,8 @@ class Desk:
         body = orjson.dumps({"code": problem.code, "msg": problem.why})
         if problem.status == 401:
             request.setHeader("WWW-Authenticate", 'Bearer realm="gortc"')
+        if problem.allow:
+            request.setHeader("Allow", problem.allow)
         return self._finish(request, role, problem.status, "application/json", body)
 
     def _finish(self, request: Any, role: str, status: int, kind: str, body: bytes) -> bytes:
