@@ -133,11 +133,11 @@ def read_config(path: str) -> Settings:
     _reading.append(path)
     try:
         settings = runpy.run_path(path).get("settings")
-    except OSError as error:
-        raise usage.UsageError(f"config {path}: {error.strerror}") from None
     except SyntaxError as error:
         raise usage.UsageError(f"config {path}, line {error.lineno}: {error.msg}") from None
     except Exception as error:
+        if isinstance(error, OSError) and error.filename == path:
+            raise usage.UsageError(f"config {path}: {error.strerror}") from None
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
         where = f", line {lines[-1]}" if lines else ""
         raise usage.UsageError(f"config {path}{where}: {type(error).__name__}: {error}") from None
