@@ -95,19 +95,13 @@ class Loader:
         plugin = plugin or self._shelf.loaded_plugins().get(name) or self._settled(name, self._wanted()) or name
         made, renewal = renew(kind.interface, kind.word, plugin)
         loaded = self._put(name, made, renewal)
-        if plugin == self._settled(name, self._wanted()):
-            self._state.forget(kind.setting, name)
-        else:
-            self._state.put(kind.setting, name, plugin)
+        self._keep(name, plugin)
         return loaded
 
     def remove(self, name: str) -> None:
         """Raises KeyError where nothing has that name."""
         self._shelf.remove(name)
-        if self._settled(name, self._wanted()) is None:
-            self._state.forget(self._kind.setting, name)
-        else:
-            self._state.put(self._kind.setting, name, None)
+        self._keep(name, None)
         _log.info("{kind} {name} is removed", kind=self._kind.word, name=name)
 
     def refresh(self, renewal: Renewal) -> None:
@@ -163,6 +157,16 @@ class Loader:
         text = "{kind} {name} {what}: {version}"
         _log.info(text, kind=self._kind.word, name=name, what=what, version=made.version)
         return made
+
+    def _keep(self, name: str, plugin: str | None) -> None:
+        """Remember what differs from the settings. Where that can't be written, it holds until the next restart."""
+        try:
+            if plugin == self._settled(name, self._wanted()):
+                self._state.forget(self._kind.setting, name)
+            else:
+                self._state.put(self._kind.setting, name, plugin)
+        except OSError as error:
+            _log.error("what is loaded can't be kept for the next start: {error}", error=error)
 
     def _settled(self, name: str, wanted: Wanted) -> str | None:
         """The plugin that settings alone would load under `name`."""

@@ -90,13 +90,20 @@ def module_of(interface: type[Interface], name: str) -> str | None:
 
 
 def providers(module: ModuleType | None, interface: type[Interface]) -> dict[str, Any]:
-    """The plugins of a module that provide `interface`, by their `name`."""
+    """The plugins of a module that provide `interface`, by their `name`; not those that it has imported from others."""
     found: dict[str, Any] = {}
     for value in vars(module).values() if module is not None else ():
         if interface.providedBy(value):
             plugin: Any = value
-            found[plugin.name] = plugin
+            if not is_imported(plugin.__module__, getattr(module, "__name__", "")):
+                found[plugin.name] = plugin
     return found
+
+
+def is_imported(origin: str, module: str) -> bool:
+    """Whether what comes from `origin` is another plugin module's than `module`."""
+    ours = any(origin.startswith(f"{package}.") for package in FOLDERS)
+    return ours and not f"{origin}.".startswith(f"{module}.")
 
 
 class Renewal:

@@ -7,30 +7,41 @@ import secrets
 from collections.abc import Mapping
 from hmac import compare_digest
 from ipaddress import ip_address
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from gortc.fresh import Fresh
 from gortc.oam.route import ADMIN, DENIED, OPEN, ROLES, Problem
 
 
+class Who(NamedTuple):
+    """Who asks: the role of the token shown, and the name that the file gives it, by default the role."""
+
+    role: str
+    name: str
+
+
+NOBODY: Final = Who(OPEN, "nobody")
+
+
 class Tokens:
     """The tokens of a file, which is made, with one admin token, where there is none: for its owner only.
 
-    A line has a role and a token; the file is read again when it has changed. Raises ValueError where it can't be
-    followed, OSError where it can be neither read nor made.
+    A line has a role, a token, and, for the log, whose it is; the file is read again when it has changed. Raises
+    ValueError where it can't be followed, OSError where it can be neither read nor made.
     """
 
     def __init__(self, path: str) -> None:
         if not os.path.exists(path):
             make(path)
-        self._tokens: Fresh[dict[str, str]] = Fresh(lambda: [path], lambda: read(path))
+        self._tokens: Fresh[dict[str, Who]] = Fresh(lambda: [path], lambda: read(path))
 
-    def role(self, shown: str) -> str | None:
-        """The role of a token; None where there is no such token. Each is compared, in constant time."""
+    def whose(self, shown: str) -> Who | None:
+        """Whose token that is; None where there is no such token. Each is compared, in constant time."""
         found = None
-        for token, role in self._tokens.value().items():
+        for token, who in self._tokens.value().items():
             if compare_digest(token.encode(), shown.encode("utf-8", "surrogateescape")):
-                found = role
+                found = who
         return found
 
 
@@ -40,19 +51,19 @@ def make(path: str) -> None:
         file.write(f"{ADMIN} {secrets.token_urlsafe(32)}\n")
 
 
-def read(path: str) -> dict[str, str]:
-    """Token -> role. Raises ValueError, which quotes none of them."""
+def read(path: str) -> dict[str, Who]:
+    """Token -> whose it is. Raises ValueError, which quotes none of them."""
     tokens = {}
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
-            if len(words) != 2 or words[0] not in ROLES[1:]:
-                raise ValueError(f"{path}, line {number}: a line is read TOKEN, operate TOKEN or admin TOKEN")
+            if not 2 <= len(words) <= 3 or words[0] not in ROLES[1:]:
+                raise ValueError(f"{path}, line {number}: a line is read, operate or admin, a token, and maybe a name")
             if len(words[1]) < 32:
                 raise ValueError(f"{path}, line {number}: a token has 32 characters at least")
-            tokens[words[1]] = words[0]
+            tokens[words[1]] = Who(words[0], words[2] if len(words) == 3 else words[0])
     if not tokens:
         raise ValueError(f"{path} has no tokens")
     return tokens
@@ -66,8 +77,8 @@ class Access:
         self._tokens = tokens
         self._domains = domains
 
-    def check(self, headers: Mapping[str, str], role: str) -> str:
-        """Whether a request with these headers, names in lower case, may do what `role` may; its own role.
+    def check(self, headers: Mapping[str, str], role: str) -> Who:
+        """Whether a request with these headers, names in lower case, may do what `role` may; who it is.
 
         Raises Problem: 401 where it shows no token that is known, 403 where that is not enough, or a page has sent it.
         """
@@ -77,14 +88,14 @@ class Access:
         if headers.get("origin", f"http://{host}").partition("://")[2] != host:
             raise Problem(403, DENIED, "pages of other origins may not")
         scheme, _, shown = headers.get("authorization", "").partition(" ")
-        own = self._tokens.role(shown.strip()) if scheme.lower() == "bearer" else None
+        who = self._tokens.whose(shown.strip()) if scheme.lower() == "bearer" else None
         if role == OPEN:
-            return own or OPEN
-        if own is None:
+            return who or NOBODY
+        if who is None:
             raise Problem(401, DENIED, "show a token: Authorization: Bearer TOKEN")
-        if ROLES.index(own) < ROLES.index(role):
+        if ROLES.index(who.role) < ROLES.index(role):
             raise Problem(403, DENIED, f"that needs the role {role}")
-        return own
+        return who
 
     def _is_ours(self, host: str) -> bool:
         if host == "localhost" or host in self._domains:

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.web.server import Request, Site
 from werkzeug.exceptions import HTTPException
 
-from gortc.oam.access import Access
+from gortc.oam.access import NOBODY, Access, Who
 from gortc.oam.apis import Apis
 from gortc.oam.files import AccessLog
 from gortc.oam.interfaces import Asked
@@ -128,9 +128,9 @@ class Desk:
         """What Klein calls for a route."""
 
         async def answer(request: Any, **named: str) -> bytes:
-            async def ours(role: str) -> Answer:
-                if role != OPEN and route.role != OPEN:
-                    await self._apis.allow(asked(request, role, request.path.decode("ascii", "replace").lstrip("/")))
+            async def ours(who: Who) -> Answer:
+                if route.role != OPEN:
+                    await self._apis.allow(asked(request, who, request.path.decode("ascii", "replace").lstrip("/")))
                 answer = route.answer(read_query(request, route.query, named))
                 return await answer if isawaitable(answer) else answer
 
@@ -141,64 +141,65 @@ class Desk:
     async def ask_plugin(self, request: Any, name: str, rest: str) -> bytes:
         """A request to an API plugin."""
 
-        async def theirs(role: str) -> Answer:
-            await self._apis.allow(asked(request, role, request.path.decode("ascii", "replace").lstrip("/")))
-            return await self._apis.serve(name, asked(request, role, rest))
+        async def theirs(who: Who) -> Answer:
+            await self._apis.allow(asked(request, who, request.path.decode("ascii", "replace").lstrip("/")))
+            return await self._apis.serve(name, asked(request, who, rest))
 
         return await self._answer(request, READ if request.method in (b"GET", b"HEAD") else OPERATE, theirs)
 
-    async def _answer(self, request: Any, least: str, answer: Callable[[str], Coroutine[Any, Any, Answer]]) -> bytes:
-        role = OPEN
+    async def _answer(self, request: Any, least: str, answer: Callable[[Who], Coroutine[Any, Any, Answer]]) -> bytes:
+        who = NOBODY
         try:
-            role = self._access.check(headers(request), least)
-            return self._write(request, role, await answer(role))
+            who = self._access.check(headers(request), least)
+            return self._write(request, who, await answer(who))
         except Problem as problem:
-            return self.refuse(request, problem, role)
+            return self.refuse(request, problem, who)
         except CancelledError:  # who has asked has gone
-            self._note(request, role, 499, 0)
+            self._note(request, who, 499, 0)
             raise
         except Exception:
             method, path = request.method.decode("ascii", "replace"), request.path.decode("ascii", "replace")
             _log.failure("{method} {path} failed", method=method, path=path)
-            return self.refuse(request, Problem(500, FAILED, "it has failed; the log says why"), role)
+            return self.refuse(request, Problem(500, FAILED, "it has failed; the log says why"), who)
 
-    def _write(self, request: Any, role: str, answer: Answer) -> bytes:
+    def _write(self, request: Any, who: Who, answer: Answer) -> bytes:
         if isinstance(answer, Text):
-            return self._finish(request, role, answer.status, answer.kind, answer.text.encode())
+            return self._finish(request, who, answer.status, answer.kind, answer.text.encode())
         body = orjson.dumps(answer if "openapi" in answer else {"code": OK, "msg": "OK", **answer}, default=str)
-        return self._finish(request, role, 200, "application/json", body)
+        return self._finish(request, who, 200, "application/json", body)
 
-    def refuse(self, request: Any, problem: Problem, role: str = OPEN) -> bytes:
+    def refuse(self, request: Any, problem: Problem, who: Who = NOBODY) -> bytes:
         """Say why not."""
         body = orjson.dumps({"code": problem.code, "msg": problem.why})
         if problem.status == 401:
             request.setHeader("WWW-Authenticate", 'Bearer realm="gortc"')
         if problem.allow:
             request.setHeader("Allow", problem.allow)
-        return self._finish(request, role, problem.status, "application/json", body)
+        return self._finish(request, who, problem.status, "application/json", body)
 
-    def _finish(self, request: Any, role: str, status: int, kind: str, body: bytes) -> bytes:
+    def _finish(self, request: Any, who: Who, status: int, kind: str, body: bytes) -> bytes:
         request.setResponseCode(status)
         request.setHeader("Content-Type", kind)
         request.setHeader("Content-Length", str(len(body)))
         request.setHeader("Cache-Control", "no-store")
         request.setHeader("X-Content-Type-Options", "nosniff")
-        self._note(request, role, status, len(body))
+        self._note(request, who, status, len(body))
         return body
 
-    def _note(self, request: Any, role: str, status: int, size: int) -> None:
+    def _note(self, request: Any, who: Who, status: int, size: int) -> None:
         """Who has changed something is worth a line; who has looked, one of the access log. Query strings, which may
         name people, stay out of both."""
         row = {
             "address": getattr(request.getClientAddress(), "host", ""),
-            "role": role or "nobody",
+            "who": who.name,
+            "role": who.role,
             "method": request.method.decode("ascii", "replace"),
             "path": request.path.decode("ascii", "replace"),
             "status": status,
         }
         self._access_log.write({**row, "bytes": size, "ms": round(1000 * (monotonic() - request.came_at), 3)})
         say = _log.debug if request.method in (b"GET", b"HEAD") else _log.info
-        say("{role} {method} {path}: {status}", **row)
+        say("{who} at {address}: {method} {path}: {status}", **row)
 
 
 def headers(request: Any) -> dict[str, str]:
@@ -223,7 +224,7 @@ def read_query(request: Any, known: Mapping[str, str] | None, named: Mapping[str
     return fields
 
 
-def asked(request: Any, role: str, path: str) -> Asked:
+def asked(request: Any, who: Who, path: str) -> Asked:
     """A request, for plugins. Raises Problem where its body is no JSON."""
     data = request.content.read()
     request.content.seek(0)
@@ -233,4 +234,4 @@ def asked(request: Any, role: str, path: str) -> Asked:
         raise Problem(400, BAD_VALUE, f"the body is not JSON: {error}") from None
     address = getattr(request.getClientAddress(), "host", "")
     method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
-    return Asked(method, path, read_query(request, None, {}), body, role, address)
+    return Asked(method, path, read_query(request, None, {}), body, who.role, address)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 import slp_plugins
 from tests.oam.desk import Desk
@@ -257,3 +258,27 @@ def test_readers_may_get_only(desk: Desk) -> None:
     assert desk.ask("/toys/v1/value", "POST", token="r" * 40)[0] == 403
     assert desk.ask("/toys/v1/value", "POST", token="o" * 40)[0] == 200
     assert desk.ask("/apim/v1/toys.v1", "POST", token="o" * 40)[0] == 403
+
+
+def test_the_log_says_who(desk: Desk, folder: Path) -> None:
+    """The name that the token file gives, in the log and in the access log; without one the role."""
+    desk.add("operate", f"{'o' * 40} carol")
+    events: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        if event.get("log_namespace") == "gortc.api":
+            events.append(str(formatEvent(event)))
+
+    observer: Any = observe
+    globalLogPublisher.addObserver(observer)
+    try:
+        desk.ask("/toys/v1/value?secret=1", "POST", token="o" * 40)
+        desk.ask("/toys/v1/value", "POST")
+        desk.ask("/toys/v1/value", "POST", token="x" * 40)
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    assert events == [
+        "carol at 192.168.1.1: POST /toys/v1/value: 200",
+        "admin at 192.168.1.1: POST /toys/v1/value: 200",
+        "nobody at 192.168.1.1: POST /toys/v1/value: 401",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -279,3 +280,23 @@ def test_what_the_settings_do_not_want_is_not_loaded_by_saving_it(shop: Shop) ->
     shop.lab.advance(0.5)
     assert shop.rows() == []
     watch.stop()
+
+
+def test_what_a_module_has_imported_from_another_is_not_its_own(shop: Shop) -> None:
+    shop.save("hello")
+    shop.loader.load("greeter")
+    (shop.folder / "another.py").write_text("from slp_plugins.greeter import greeter\n")
+    importlib.import_module("slp_plugins.another")
+    shop.save("good-bye")
+    shop.loader.load("greeter")
+    shop.call("alice").expect(200, Body="good-bye")
+    with pytest.raises(PluginError, match="another has no service named 'another'"):
+        shop.loader.load("another")
+
+
+def test_a_state_that_can_not_be_written_is_logged_and_the_service_is_loaded(shop: Shop) -> None:
+    shop.save("hello")
+    (shop.folder / "gortc.state.new").mkdir()
+    shop.loader.load("sales", "greeter")
+    assert "sales" in shop.lab.node.services.loaded
+    assert not shop.state.exists()
