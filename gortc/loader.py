@@ -63,9 +63,10 @@ class Loader:
         self._state = state
         self._wanted = wanted
 
-    def start(self) -> None:
-        """Load what the settings and the state say; what can't be loaded is logged, and the others are. Raises
-        ServiceError where the settings name a missing plugin."""
+    def start(self) -> set[str]:
+        """Load what the settings and the state say; what can't be loaded is logged, and the others are. Returns the
+        names of those. Raises ServiceError where the settings name a missing plugin."""
+        failed = set()
         kind = self._kind
         found = find(kind.interface, kind.word)
         plan(found, self._wanted(), kind.setting)
@@ -80,11 +81,14 @@ class Loader:
             if plugin is not None and plugin not in found:
                 text = "{kind} {name}: no plugin is named {plugin!r} any more"
                 _log.error(text, kind=kind.word, name=name, plugin=plugin)
+                failed.add(name)
         for name, made, config in plan(found, wanted, kind.setting):
             try:
                 self._shelf.swap(self._shelf.prepare(made, name, config))
             except Exception:
                 _log.failure("{kind} {name} can't be loaded", kind=kind.word, name=name)
+                failed.add(name)
+        return failed
 
     def load(self, name: str, plugin: str | None = None) -> Any:
         """Load `plugin`, as its file is now, under `name`; by default the plugin that is there, or is named so.

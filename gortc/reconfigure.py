@@ -59,9 +59,9 @@ def reconfigure(server: Server, new: Settings) -> Changes:
     applied = evolve(new, times=evolve(old.times, drain=new.times.drain), **kept)
     try:
         check_routes(applied)
-        services = server.loader.prepare(applied.services)
+        services = server.management.services.prepare(applied.services)
         try:
-            apis = server.apis.loader.prepare(applied.apis) if server.settings.api else None
+            apis = server.management.apis.loader.prepare(applied.apis) if server.settings.api else None
         except PluginError:
             services.undo()
             raise

@@ -18,31 +18,22 @@ from gortc.admission.admission import AuthError, load
 from gortc.admission.interfaces import Ask, IAuthenticator
 from gortc.drain import REASON, Drain
 from gortc.jsip.timers import Clock, Timers
-from gortc.loader import Kind, Loader
 from gortc.node import Node
-from gortc.oam.apis import Apis
-from gortc.oam.files import AccessLog
 from gortc.oam.log import Level, observer
-from gortc.oam.pulse import Pulse
+from gortc.oam.management import Management
 from gortc.oam.systemd import Systemd
-from gortc.oam.traces import Traces
 from gortc.overload import Overload
 from gortc.plugins import find
 from gortc.reconfigure import Changes, NotApplied, reconfigure
-from gortc.service.interfaces import IServiceLogic
 from gortc.service.registry import ServiceError
-from gortc.settings import Settings, is_loopback, listening_host
+from gortc.settings import Settings
 from gortc.signals import signals
-from gortc.state import State
 from gortc.transport.listening import listening
 from gortc.transport.onward import check_routes
 from gortc.transport.outbound import Outbound
 from gortc.transport.websocket import RtcFactory
-from gortc.watch import Watch
 
 GOING_AWAY = 1001  # RFC 6455 section 7.4.1: a server going down
-
-SERVICES = Kind(IServiceLogic, "service", "services")
 
 _log = Logger(namespace="gortc.server")
 
@@ -77,8 +68,6 @@ class Server(Service):
         self.ports: list[IListeningPort] = []
         self.api_ports: list[IListeningPort] = []
         self.reactor = self._reactor = reactor
-        self._watch: Watch | None = None
-        self._access_log: AccessLog | None = None
         self._level = Level(settings.log_level)
         self._log_file = log_file
         self._reread = reread
@@ -106,18 +95,18 @@ class Server(Service):
             self.node.channels, self.settings, timers, self._reactor
         )
         try:
-            state = State(self.settings.state_file)
-        except (ValueError, OSError) as error:
-            raise StartFailed(f"gortc: state_file: {error}") from None
-        self.traces = Traces(self.node, timers)
-        self.pulse = Pulse(lambda: self.node.transactions.calls, timers)
-        self.loader = Loader(SERVICES, self.node.services, state, lambda: self.node.settings.services)
-        self.apis = Apis(self.node, state, self._reactor)
+            self.management = Management(self, timers)
+        except ValueError as error:
+            raise StartFailed(f"gortc: {error}") from None
         self.drain = Drain(self.node, timers, factory.connections, self._stop_listening)
         for text in self.settings.rtc:
             self._listen(text, factory, self.ports)
         if self.settings.api:
-            self._listen(self.settings.api, self._management(), self.api_ports)
+            try:
+                site = self.management.site()
+            except ValueError as error:
+                raise StartFailed(f"gortc: {error}") from None
+            self._listen(self.settings.api, site, self.api_ports)
 
     def _listen(self, text: str, factory: IProtocolFactory, ports: list[IListeningPort]) -> None:
         failed: list[Any] = []
@@ -140,35 +129,6 @@ class Server(Service):
     def hops(self) -> Collection[Any]:
         """The channels to other nodes (`gortc.transport.hop.Hop`)."""
         return self._outbound.hops.values()
-
-    def _management(self) -> IProtocolFactory:
-        """The management API. Raises StartFailed."""
-        from gortc.oam import config, health, runtime, services
-        from gortc.oam.access import Access, Tokens
-        from gortc.oam.history import History
-        from gortc.oam.site import site
-
-        settings = self.settings
-        try:
-            access = Access(Tokens(settings.api_token_file), settings.own_domains)
-        except (ValueError, OSError) as error:
-            raise StartFailed(f"gortc: api_token_file: {error}") from None
-        try:
-            self._access_log = AccessLog(settings.access_log)
-        except OSError as error:
-            raise StartFailed(f"gortc: access_log: {error}") from None
-        local = is_loopback(listening_host(settings.api))
-        history = History(self)
-        routes = [
-            *history.routes(),
-            *runtime.routes(self, history),
-            *self.traces.routes(),
-            *config.routes(self),
-            *services.routes(self.node, self.loader),
-            *self.apis.routes(),
-            *health.routes(self, local),
-        ]
-        return site(routes, access, self.apis, self._access_log)
 
     def _authenticators(self) -> dict[str, Ask]:
         """Those that say who a peer is. Raises StartFailed."""
@@ -209,22 +169,16 @@ class Server(Service):
         """Load the services; say where we are. Raises StartFailed where the settings name a missing one."""
         super().startService()
         try:
-            self.loader.start()
-            if self.settings.api:
-                self.apis.loader.start()
+            self.management.start()
         except ServiceError as error:
             raise StartFailed(f"gortc: {error}") from None
         names = sorted(context.name for context in self.node.services)
         _log.info("services: {services}", services=", ".join(names))
         for url in self.urls():
             _log.info("listening on {url}", url=url)
-        for port in self.api_ports:
-            _log.info("management on {address}", address=port.getHost())
-        if self.settings.reload:
-            self._watch = Watch([self.loader, self.apis.loader] if self.settings.api else [self.loader], self._reactor)
-            self._watch.start()
+        for url in self.api_urls():
+            _log.info("management on {url}", url=url)
         self.overload.start()
-        self.pulse.start()
         self._reactor.callWhenRunning(self._running)
         spare_the_collector()
 
@@ -235,16 +189,11 @@ class Server(Service):
 
     def urls(self) -> list[str]:
         """Where peers connect."""
-        urls = []
-        for port in self.ports:
-            address: Any = port.getHost()
-            if hasattr(address, "port"):
-                host = f"[{address.host}]" if ":" in address.host else address.host
-                scheme = "wss" if getattr(port, "_type", "") == "TLS" else "ws"
-                urls.append(f"{scheme}://{host}:{address.port}{self.settings.path}?userid=USERID")
-            else:
-                urls.append(f"ws+unix:{address.name!r}{self.settings.path}?userid=USERID")
-        return urls
+        return [f"{url(port, 'ws')}{self.settings.path}?userid=USERID" for port in self.ports]
+
+    def api_urls(self) -> list[str]:
+        """Where operators ask."""
+        return [url(port, "http") for port in self.api_ports]
 
     def stopService(self) -> Deferred[Any]:  # noqa: N802
         """Stop listening, end the calls, and wait until the connections have closed, a second at most."""
@@ -253,15 +202,9 @@ class Server(Service):
         self._systemd.stopping("stopping")
         self._systemd.gone()
         self.overload.stop()
-        self.pulse.stop()
-        self.traces.stop()
-        if self._watch is not None:
-            self._watch.stop()
+        self.management.stop()
         stops = self._stop_listening()
         stops += [port.stopListening() for port in self.api_ports]
-        self.apis.stop()
-        if self._access_log is not None:
-            self._access_log.close()
         self.node.stop()
         stops += self._outbound.stop(GOING_AWAY, REASON)
         for connection in list(self._factory.connections):
@@ -275,6 +218,15 @@ class Server(Service):
     def _stop_listening(self) -> list[Any]:
         ports, self.ports = self.ports, []
         return [port.stopListening() for port in ports]
+
+
+def url(port: IListeningPort, scheme: str) -> str:
+    """Where a port listens."""
+    address: Any = port.getHost()
+    if not hasattr(address, "port"):
+        return f"{scheme}+unix:{address.name!r}"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{scheme}{'s' if getattr(port, '_type', '') == 'TLS' else ''}://{host}:{address.port}"
 
 
 def spare_the_collector() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 class State:
     """Kind ("services", "apis") -> name -> the plugin loaded under it, None where it was removed.
 
-    The file is there only while there is something in it. Raises ValueError, one line, where it can't be followed,
-    OSError where it can't be read.
+    The file is there only while there is something in it. Raises ValueError, one line, where it can't be followed or
+    read.
     """
 
     def __init__(self, path: str) -> None:
@@ -22,8 +22,8 @@ class State:
                 self._rows = checked(json.load(file))
         except FileNotFoundError:
             self._rows = {}
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+        except (ValueError, OSError) as error:
+            raise ValueError(f"state_file: {path}: {error}") from None
 
     def of(self, kind: str) -> Mapping[str, str | None]:
         """Those of a kind."""

@@ -28,8 +28,8 @@ OTHER: dict[str, Any] = {
 """Another value for each setting that can change."""
 
 SEEN: dict[str, Callable[[Server], Any]] = {
-    "api_seconds": lambda server: server.apis._node.settings.api_seconds,
-    "apis": lambda server: {"conference.v1": server.apis.loaded["conference.v1"].context.config},
+    "api_seconds": lambda server: server.management.apis._node.settings.api_seconds,
+    "apis": lambda server: {"conference.v1": server.management.apis.loaded["conference.v1"].context.config},
     "closes_per_second": lambda server: server.drain._node.settings.closes_per_second,
     "dial": lambda server: server._outbound.settings.dial,
     "drop_log_per_second": lambda server: server.node._drops.per_second,
@@ -157,8 +157,8 @@ def test_services_that_change_while_they_are_called(desk: Desk) -> None:
 
 def test_what_an_operator_has_said_outlives_the_settings(desk: Desk) -> None:
     server = desk.server
-    server.loader.remove("echo")
-    server.loader.load("sales", "hunt400")
+    server.management.services.remove("echo")
+    server.management.services.load("sales", "hunt400")
     reconfigure(server, evolve(server.settings, services={"echo": {"a": 1}, "sales": {"within": 3}}))
     assert "echo" not in server.node.services.loaded
     assert server.node.services.loaded["sales"].config["within"] == 3

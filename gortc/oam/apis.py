@@ -32,6 +32,7 @@ from gortc.oam.route import (
     Text,
 )
 from gortc.plugins import PluginError, version
+from gortc.service.registry import ServiceError
 
 if TYPE_CHECKING:
     from gortc.node import Node
@@ -53,6 +54,12 @@ class Apis:
         self.loader = Loader(Kind(IAPI, "API", "apis"), self, state, lambda: node.settings.apis)
         self._node = node
         self._reactor = reactor
+
+    def start(self) -> None:
+        """Load what is to be loaded. Raises ServiceError where the settings name a missing plugin, and where what
+        decides who may do what can't be loaded: without it everybody might do everything."""
+        if ACCESS in self.loader.start():
+            raise ServiceError(f"apis: {ACCESS} can't be loaded; the log says why")
 
     # the shelf
 

@@ -48,7 +48,8 @@ class Lines:
     def close(self) -> None:
         """No more lines."""
         Lines.opened.discard(self)
-        os.close(self._file)
+        file, self._file = self._file, -1  # so that nothing is written into what gets its number next
+        os.close(file)
 
     def _open(self) -> int:
         return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, self._mode)
@@ -64,11 +65,14 @@ def reopen_all() -> None:
 class AccessLog:
     """A line of JSON a request to the management API, in the file at `path`; nowhere where that is empty.
 
-    Raises OSError where it can't be opened.
+    Raises ValueError where it can't be opened.
     """
 
     def __init__(self, path: str) -> None:
-        self._lines = Lines(path) if path else None
+        try:
+            self._lines = Lines(path) if path else None
+        except OSError as error:
+            raise ValueError(f"access_log: {error}") from None
 
     def write(self, row: Mapping[str, Any]) -> None:
         """A request. What can't be written is told in the log."""

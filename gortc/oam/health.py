@@ -95,12 +95,12 @@ class Figures(Collector):
             "sessions": ("Sessions that are not over.", node.sessions.count),
             "transactions": ("Open transactions.", self._transactions),
             "timers": ("Running timers.", len(node.timers)),
-            "traces": ("Traces that are written.", len(server.traces.by_name)),
+            "traces": ("Traces that are written.", len(server.management.traces.by_name)),
             "load_ratio": ("The part of its time that the reactor works.", server.overload.load),
             "lag_seconds": ("By how much what is due comes late.", server.overload.lag),
             "shedding": ("Whether a part of new sessions is turned away.", float(server.overload.state == SHEDDING)),
             "draining": ("Whether the server drains.", float(server.drain.state != SERVING)),
-            "calls_a_minute": ("Calls of the last minute.", server.pulse.a_minute),
+            "calls_a_minute": ("Calls of the last minute.", server.management.pulse.a_minute),
         }
         for name, (text, value) in gauges.items():
             yield GaugeMetricFamily(f"gortc_{name}", text, value)

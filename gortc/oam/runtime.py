@@ -107,7 +107,7 @@ class Runtime:
             "connected": sum(channel.connection is not None for channel in channels.values()),
             "connections": len(self._server.connections),
             "calls": self._node.transactions.calls,
-            "calls_a_minute": self._server.pulse.a_minute,
+            "calls_a_minute": self._server.management.pulse.a_minute,
             "load": round(overload.load, 3),
             "lag": round(overload.lag, 3),
             "overload": overload.state,

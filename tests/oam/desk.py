@@ -67,8 +67,8 @@ class Desk:
         self.server = Server(Settings(api="tcp:2539:interface=127.0.0.1", **files, **settings), self.reactor)
         self.server.privilegedStartService()
         if start:
-            self.server.loader.start()
-            self.server.apis.loader.start()
+            self.server.management.services.start()
+            self.server.management.apis.start()
         else:
             self.server.node.load(discover())
         self.token = self.file.read_text().split()[1]

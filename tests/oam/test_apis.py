@@ -12,6 +12,7 @@ import pytest
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 import slp_plugins
+from gortc.service.registry import ServiceError
 from tests.oam.desk import Desk
 
 TOYS = """
@@ -219,6 +220,15 @@ def test_what_the_settings_say(folder: Path) -> None:
     (folder / "toys.py").write_text(TOYS)
     desk = Desk(folder, start=True, apis={"toys.v1": {"broken": True}, "conference.v1": None})
     assert [row["name"] for row in desk.ask("/apim/v1/apis")[1]["apis"]] == []
+
+
+@pytest.mark.parametrize("text", [ACCESS.replace("        pass\n    def unload", "        1 / 0\n    def unload"), ""])
+def test_without_what_decides_the_server_does_not_start(folder: Path, text: str) -> None:
+    """Whether it fails, or its file has gone and it was loaded before."""
+    (folder / "access_toy.py").write_text(text)
+    (folder / "state").write_text('{"apis": {"access.v1": "access.v1"}}')
+    with pytest.raises(ServiceError, match=r"access\.v1 can't be loaded"):
+        Desk(folder, start=True)
 
 
 def test_access_decides_first(desk: Desk, folder: Path) -> None:

@@ -203,7 +203,7 @@ def test_traces_that_can_not_be(desk: Desk, tmp_path: Path) -> None:
     for _ in range(9):
         assert desk.ask("/runtime/v1/traces?party=a", "POST")[0] == 200
     assert desk.ask("/runtime/v1/traces?party=a", "POST")[0] == 409
-    desk.server.traces.stop()
+    desk.server.management.traces.stop()
     (tmp_path / "file").write_text("")
     desk.server.node.settings = type(desk.server.settings)(trace_folder=str(tmp_path / "file"))
     assert desk.ask("/runtime/v1/traces?party=a", "POST")[0] == 409

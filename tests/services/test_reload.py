@@ -13,8 +13,8 @@ import pytest
 
 import slp_plugins
 from gortc.loader import Loader
+from gortc.oam.management import SERVICES
 from gortc.plugins import PluginError
-from gortc.server import SERVICES
 from gortc.settings import Settings
 from gortc.state import State
 from gortc.testing import Lab, Talk

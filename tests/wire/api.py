@@ -62,7 +62,7 @@ def started(folder: Path, config: str = CONFIG) -> Api:
     process = Process(folder, "gortc", "--config", "some.tac")
 
     def find(events: list[dict[str, Any]]) -> int | None:
-        found = [re.search(r"port=(\d+)", event["event"]) for event in events if "management on" in event["event"]]
+        found = [re.search(r":(\d+)$", event["event"]) for event in events if "management on" in event["event"]]
         return int(found[0][1]) if found and found[0] else None
 
     return Api(folder, process, process.wait_for(find))
