@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import Final
 
 BOUNDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
@@ -18,5 +17,10 @@ class Delays:
 
     def add(self, seconds: float) -> None:
         """One more."""
-        self.buckets[bisect_left(BOUNDS, seconds)] += 1
+        bucket = 0
+        for bound in BOUNDS:
+            if seconds <= bound:
+                break
+            bucket += 1
+        self.buckets[bucket] += 1
         self.total += seconds

@@ -27,10 +27,9 @@ DONE: Final = "done"
 
 
 class InviteServer(Transaction):
-    """`dialogue` is its session; `first` tells the INVITE that opened it from a re-INVITE; that one came at `came_at`,
-    and `rang`."""
+    """`dialogue` is its session; `first` tells the INVITE that opened it from a re-INVITE; `rang`, whether it has."""
 
-    __slots__ = ("came_at", "dialogue", "first", "rang")
+    __slots__ = ("dialogue", "first", "rang")
 
     dialogue: InviteSession
 
@@ -42,7 +41,6 @@ class InviteServer(Transaction):
         self.rang = False
         if self.first:
             self.layer.calls += 1
-            self.came_at = self.layer.now()
         self.layer.ringing_in_all.start(self)
         self.wait(self.layer.ringing)
 
@@ -52,7 +50,7 @@ class InviteServer(Transaction):
         if self.first:
             if not self.rang:
                 self.rang = True
-                self.layer.post_dial.add(self.layer.now() - self.came_at)
+                self.layer.post_dial.add(self.layer.ringing.started(self) - self.layer.ringing_in_all.started(self))
             self.dialogue.step(PROVISIONAL, response)
         self.layer.below.send(response)
 
@@ -62,10 +60,11 @@ class InviteServer(Transaction):
 
     def accept(self, response: Response) -> None:
         """A 2xx is sent again until its ACK comes (RFC 3261 section 13.3.1.4); here it is only waited for."""
+        came_at = self.layer.ringing_in_all.started(self)
         self.layer.ringing_in_all.stop(self)
         self.wait(self.layer.unacked)
         if self.first:
-            waited = self.layer.now() - self.came_at
+            waited = self.layer.unacked.started(self) - came_at
             self.layer.set_up.add(waited)
             if not self.rang:
                 self.layer.post_dial.add(waited)

@@ -6,8 +6,9 @@ wrong in `Reason`; ACKs, responses and anything less readable are dropped. Nothi
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 from orjson import JSONDecodeError
@@ -42,10 +43,18 @@ class BadMessage(ValueError):
         self.code = code
 
 
+class Counts:
+    """How many messages of one direction: requests by their method, responses by their code."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, int] = defaultdict(int, dict.fromkeys(sorted(METHODS), 0))  # services may invent more
+        self.responses: list[int] = [0] * 700
+
+
 class Syntax:
     """The lowest storey. `trace(direction, channel, headers)`, where set, is given each message.
 
-    `received` and `sent` count them: requests by their method, responses by their code.
+    `received` and `sent` count them.
     """
 
     above: Transactions
@@ -54,8 +63,8 @@ class Syntax:
         self.journal = journal
         self.tape = tape
         self.trace: Trace | None = None
-        self.received: dict[int | str, int] = {}
-        self.sent: dict[int | str, int] = {}
+        self.received = Counts()
+        self.sent = Counts()
 
     def receive(self, channel: Channel, data: bytes) -> None:
         """Take one text frame of `channel` (its UTF-8 was checked)."""
@@ -76,8 +85,10 @@ class Syntax:
                 if self.tape is not None and answerable(headers):
                     self.tape.note(channel.name, data, False)
                 return self.refuse(channel, headers, bad)
-            key = message.method if type(message) is Request else headers["Code"]
-            self.received[key] = self.received.get(key, 0) + 1
+            if type(message) is Request:
+                self.received.requests[message.method] += 1
+            else:
+                self.received.responses[cast("Response", message).code] += 1
             if self.tape is not None:
                 self.tape.note(channel.name, data, False)
             if self.trace is not None:
@@ -96,8 +107,10 @@ class Syntax:
         data = message.data or dumps(message.headers)
         code = channel.send(data)
         if code == 0:
-            key = message.method if type(message) is Request else message.headers["Code"]
-            self.sent[key] = self.sent.get(key, 0) + 1
+            if type(message) is Request:
+                self.sent.requests[message.method] += 1
+            else:
+                self.sent.responses[cast("Response", message).code] += 1
             if self.tape is not None:
                 self.tape.note(channel.name, data, True)
             if self.trace is not None:
@@ -113,11 +126,11 @@ class Syntax:
 
     def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
         """A message that had to wait has gone out; None for an answer that no session stands behind."""
-        self._note_sent(channel, data, message.headers if message is not None else loads(data))
-
-    def _note_sent(self, channel: Channel, data: bytes, headers: Headers) -> None:
-        key: int | str = headers.get("Code") or headers["Type"]
-        self.sent[key] = self.sent.get(key, 0) + 1
+        headers: Headers = message.headers if message is not None else loads(data)
+        if type(message) is Request:
+            self.sent.requests[message.method] += 1
+        else:
+            self.sent.responses[headers["Code"]] += 1
         if self.tape is not None:
             self.tape.note(channel.name, data, True)
         if self.trace is not None:
@@ -133,7 +146,11 @@ class Syntax:
     def _write(self, channel: Channel, headers: Headers) -> None:
         data = dumps(headers)
         if channel.send(data) == 0:
-            self._note_sent(channel, data, headers)
+            self.sent.responses[headers["Code"]] += 1
+            if self.tape is not None:
+                self.tape.note(channel.name, data, True)
+            if self.trace is not None:
+                self.trace(">", channel.name, headers)
         elif channel.hold(data, None) != 0:
             self.journal.note("undeliverable", channel.name, headers["Code"])
 

@@ -41,8 +41,11 @@ class Tape:
         self._most = most
         self._rows = most // ROW + 2
         self._buffer = mmap(-1, most, MAP_PRIVATE | MAP_ANONYMOUS)  # its `write` is a plain copy to where it stands
+        self._left = most
+        """So many bytes are left until the ring's end."""
         self._at = 0
         """Where the next message begins, counted on and on, as if there were no ring."""
+        self._row = 0
         self._begins: Any = array("q", bytes(8 * self._rows))
         self._times: Any = array("d", bytes(8 * self._rows))  # less than 0: we have sent it
         self._channels: list[str] = [""] * self._rows
@@ -51,24 +54,29 @@ class Tape:
     def note(self, channel: str, data: bytes, sent: bool) -> None:
         """A message that was received from `channel`, or sent there."""
         size = len(data)
-        left = self._most - self._at % self._most
-        if size <= left:
+        if size < self._left:
             self._buffer.write(data)
-        elif size > self._most:
-            return
+            self._left -= size
+        elif size <= self._most:
+            self._begin_again(data, size)
         else:
-            self._buffer.write(data[:left])
-            self._buffer.seek(0)
-            self._buffer.write(data[left:])
-        if size == left:
-            self._buffer.seek(0)
-        row = self.number % self._rows
-        self._begins[row] = self._at
+            return
+        row = self._row
         now = self._now()
+        self._begins[row] = self._at
         self._times[row] = -now if sent else now
         self._channels[row] = channel
         self._at += size
         self.number += 1
+        self._row = row + 1 if row + 1 < self._rows else 0
+
+    def _begin_again(self, data: bytes, size: int) -> None:
+        """What does not fit at the ring's end goes on at its beginning."""
+        left = self._left
+        self._buffer.write(data[:left])
+        self._buffer.seek(0)
+        self._buffer.write(data[left:])
+        self._left = self._most - (size - left)
 
     def relate(self, channel: str, dialogue_id: str, first: Leg) -> None:
         """This leg belongs to the instance whose first leg is `first`."""

@@ -55,6 +55,10 @@ class TimerQueue(Generic[Item]):
         """Whether `item` waits."""
         return item in self._due
 
+    def started(self, item: Item) -> float:
+        """When `item` was started, on the clock. Raises KeyError where it does not wait."""
+        return self._due[item] - self.seconds
+
     def start(self, item: Item) -> None:
         """Let `item` wait, from now on; where it waits already, from now on again."""
         due = self._due

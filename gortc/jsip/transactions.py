@@ -42,7 +42,6 @@ class Transactions:
         self.journal = journal
         self.requests_max = requests_max
         """So many requests of a peer may be open in one dialogue."""
-        self.now = timers.clock.seconds
         self.calls = 0
         """How many INVITEs have opened a dialogue."""
         self.post_dial = Delays()

@@ -131,8 +131,11 @@ class Figures(Collector):
         for way, counts in (("received", node.syntax.received), ("sent", node.syntax.sent)):
             text = f"Messages {way}: requests by their method, responses by their code."
             messages = CounterMetricFamily(f"gortc_messages_{way}", text, labels=["type", "code"])
-            for key, number in counts.items():
-                messages.add_metric([key, ""] if isinstance(key, str) else ["RESPONSE", str(key)], number)
+            for method, number in counts.requests.items():
+                messages.add_metric([method, ""], number)
+            for code, number in enumerate(counts.responses):
+                if number:
+                    messages.add_metric(["RESPONSE", str(code)], number)
             yield messages
         yield CounterMetricFamily("gortc_sessions_opened", "Sessions ever.", node.sessions.opened)
         yield CounterMetricFamily("gortc_calls", "INVITEs that opened a dialogue.", node.transactions.calls)
