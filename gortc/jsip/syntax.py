@@ -6,7 +6,6 @@ wrong in `Reason`; ACKs, responses and anything less readable are dropped. Nothi
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -47,8 +46,15 @@ class Counts:
     """How many messages of one direction: requests by their method, responses by their code."""
 
     def __init__(self) -> None:
-        self.requests: dict[str, int] = defaultdict(int, dict.fromkeys(sorted(METHODS), 0))  # services may invent more
+        self.requests: dict[str, int] = dict.fromkeys(sorted(METHODS), 0)
         self.responses: list[int] = [0] * 700
+
+    def request(self, method: str) -> None:
+        """One more request."""
+        try:
+            self.requests[method] += 1
+        except KeyError:  # services may invent methods
+            self.requests[method] = 1
 
 
 class Syntax:
@@ -86,7 +92,7 @@ class Syntax:
                     self.tape.note(channel.name, data, False)
                 return self.refuse(channel, headers, bad)
             if type(message) is Request:
-                self.received.requests[message.method] += 1
+                self.received.request(message.method)
             else:
                 self.received.responses[cast("Response", message).code] += 1
             if self.tape is not None:
@@ -108,7 +114,7 @@ class Syntax:
         code = channel.send(data)
         if code == 0:
             if type(message) is Request:
-                self.sent.requests[message.method] += 1
+                self.sent.request(message.method)
             else:
                 self.sent.responses[cast("Response", message).code] += 1
             if self.tape is not None:
@@ -128,7 +134,7 @@ class Syntax:
         """A message that had to wait has gone out; None for an answer that no session stands behind."""
         headers: Headers = message.headers if message is not None else loads(data)
         if type(message) is Request:
-            self.sent.requests[message.method] += 1
+            self.sent.request(message.method)
         else:
             self.sent.responses[headers["Code"]] += 1
         if self.tape is not None:

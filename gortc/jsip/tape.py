@@ -10,8 +10,8 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from math import copysign
-from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any, Final, NamedTuple
 
 ROW: Final = 512
@@ -40,7 +40,8 @@ class Tape:
         self._now = now
         self._most = most
         self._rows = most // ROW + 2
-        self._buffer = mmap(-1, most, MAP_PRIVATE | MAP_ANONYMOUS)  # its `write` is a plain copy to where it stands
+        self._buffer = BytesIO()
+        self._write: Callable[[bytes], int] = self._buffer.write  # a copy to where it stands, and little else
         self._left = most
         """So many bytes are left until the ring's end."""
         self._at = 0
@@ -55,7 +56,7 @@ class Tape:
         """A message that was received from `channel`, or sent there."""
         size = len(data)
         if size < self._left:
-            self._buffer.write(data)
+            self._write(data)
             self._left -= size
         elif size <= self._most:
             self._begin_again(data, size)
@@ -96,9 +97,8 @@ class Tape:
 
     def _read(self, begin: int, end: int) -> bytes:
         first, last = begin % self._most, (end - 1) % self._most + 1
-        if first < last:
-            return self._buffer[first:last]
-        return self._buffer[first:] + self._buffer[:last]
+        with self._buffer.getbuffer() as view:
+            return bytes(view[first:last]) if first < last else bytes(view[first:]) + bytes(view[:last])
 
     def legs(self, leg: Leg) -> set[Leg]:
         """All legs of the instance that `leg` belongs to, itself included, as far as the tape knows them."""

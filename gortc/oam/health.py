@@ -149,6 +149,6 @@ class Figures(Collector):
 
 def histogram(name: str, text: str, delays: Delays) -> Metric:
     """As Prometheus has it: each bucket has what is in those before it, too."""
-    sums = accumulate(delays.buckets)
+    sums = accumulate(delays.buckets())
     buckets = [(str(bound), number) for bound, number in zip((*BOUNDS, "+Inf"), sums, strict=True)]
     return HistogramMetricFamily(f"gortc_{name}_seconds", text, buckets, delays.total)
