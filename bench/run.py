@@ -41,7 +41,7 @@ AGAINST = {
     "message gathered": "message gathered", "call gathered": "call gathered", "bridged gathered": "message gathered",
 }  # fmt: skip
 """What of the bare line's a scenario is held against, in the same round."""
-WANTED = {"message": 1.4, "call": 1.4, "bridged": 8.5}
+WANTED = {"message": 1.4, "call": 1.5, "bridged": 8.5}
 SHARE = {"message": 1.0, "call": 0.5, "bridged": 0.25}  # of --units: a unit of these has more messages
 TITLES = {
     "message": "MESSAGE, 200",
