@@ -144,9 +144,9 @@ class Loader:
     def _prepare(self, name: str, plugin: Any, config: Mapping[str, Any]) -> Any:
         try:
             return self._shelf.prepare(plugin, name, config)
-        except PluginError:
+        except (PluginError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:  # sys.exit(), too, is the plugin's own
             raise PluginError(f"{name}: {told(error)}") from error
 
     def _put(self, name: str, plugin: Any, renewal: Renewal) -> Any:

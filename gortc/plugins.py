@@ -116,7 +116,6 @@ class Renewal:
         path = dict(files()).get(module)
         if path is None:
             raise PluginError(f"there is no module {module}")
-        self.path = path
         self._name = module
         self._old = {
             name: sys.modules.pop(name) for name in list(sys.modules) if name == module or name.startswith(f"{module}.")
@@ -156,10 +155,7 @@ def renew(interface: type[Interface], kind: str, name: str) -> tuple[Any, Renewa
 
     Raises PluginError.
     """
-    module = module_of(interface, name) or next((each for each, _ in files() if each.rpartition(".")[2] == name), None)
-    if module is None:
-        import_new()
-        module = module_of(interface, name)
+    module = located(interface, name) or next((each for each, _ in files() if each.rpartition(".")[2] == name), None)
     if module is None:
         raise PluginError(f"no {kind} is named {name[:80]!r}")
     renewal = Renewal(module)
@@ -171,22 +167,26 @@ def renew(interface: type[Interface], kind: str, name: str) -> tuple[Any, Renewa
     return plugin, renewal
 
 
-def import_new() -> None:
-    """Import the modules that nobody has imported yet; what can't be imported is logged, and the rest go on."""
-    for module, _ in files():
-        if module not in sys.modules:
+def located(interface: type[Interface], name: str) -> str | None:
+    """As `module_of`, once the modules that nobody has imported yet are imported. What can't be is logged, and the rest
+    go on."""
+    module = module_of(interface, name)
+    if module is not None:
+        return module
+    for new, _ in files():
+        if new not in sys.modules:
             try:
-                import_module(module)
-            except Exception:
-                _log.failure("{module} can't be imported", module=module)
+                import_module(new)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                _log.failure("{module} can't be imported", module=new)
+    return module_of(interface, name)
 
 
 def current(interface: type[Interface], kind: str, name: str) -> Any:
     """The plugin `name`, as its module was imported last. Raises PluginError where there is none."""
-    module = module_of(interface, name)
-    if module is None:
-        import_new()
-        module = module_of(interface, name)
+    module = located(interface, name)
     if module is None:
         raise PluginError(f"no {kind} is named {name[:80]!r}")
     return providers(sys.modules[module], interface)[name]
@@ -196,8 +196,6 @@ def told(error: BaseException) -> str:
     """What went wrong, and where: in which line of a plugin, if it was in one."""
     if isinstance(error, SyntaxError):
         return f"{Path(error.filename or '').name}, line {error.lineno}: {error.msg}"
-    if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     plugins = {str(path) for _, path in files()}
     frames = [frame for frame in frames if frame.filename in plugins] or frames

@@ -162,13 +162,17 @@ class History:
                 if said.message.get("DialogueID") == dialogue and channel in (None, said.channel):
                     found[said.channel, dialogue] = ()
         if len(found) > 1:
-            names = ", ".join(sorted(name for name, _ in found))
-            raise Problem(409, BAD_VALUE, f"several channels have it; say which: channel={names}")
+            raise several(name for name, _ in found)
         legs: set[Leg] = set()
         for leg, others in found.items():
             legs |= {leg, *((one.channel.name, one.dialogue_id) for one in others)}
             legs |= tape.legs(leg) if tape is not None else set()
         return legs
+
+
+def several(channels: Iterable[str]) -> Problem:
+    """A DialogueID means something on its channel only."""
+    return Problem(409, BAD_VALUE, f"several channels have it; say which: channel={', '.join(sorted(channels))}")
 
 
 def svg(ladder: Ladder, title: str) -> Text:

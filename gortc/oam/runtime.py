@@ -10,10 +10,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gortc.jsip.session import Session
-from gortc.oam.history import CHANNEL, LAST, History
+from gortc.oam.history import CHANNEL, LAST, History, several
 from gortc.oam.route import (
     BAD_PATH,
-    BAD_VALUE,
     NOT_NOW,
     OPERATE,
     PLAIN,
@@ -210,8 +209,7 @@ class Runtime:
         if not found:
             raise Problem(404, BAD_PATH, "no such session")
         if len(found) > 1:
-            names = ", ".join(sorted(session.channel.name for session in found))
-            raise Problem(409, BAD_VALUE, f"several channels have it; say which: channel={names}")
+            raise several(session.channel.name for session in found)
         return found[0]
 
     def _tasks(self) -> Iterator[Task]:

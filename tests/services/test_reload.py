@@ -132,6 +132,21 @@ def test_a_load_that_raises_leaves_the_old_one_in_charge(shop: Shop) -> None:
     shop.call("alice").expect(200, Body="hello")
 
 
+@pytest.mark.parametrize("what", ["OSError('away')", "SystemExit('no')", "FileNotFoundError(2, 'gone', 'x.conf')"])
+def test_whatever_a_load_raises_is_told(shop: Shop, what: str) -> None:
+    shop.save("hello")
+    shop.loader.load("greeter")
+    text = GREETER.format(greeting="bye", more="").replace(
+        'setdefault("greeting", GREETING)', f"update(); raise_({what})"
+    )
+    text = text.replace("lambda context: context.shared.update(); raise_(", "lambda context: raise_(")
+    text = "def raise_(error):\n    raise error\n" + text
+    (shop.folder / "greeter.py").write_text(text)
+    with pytest.raises(PluginError, match=rf"greeter: greeter\.py, line 2: {what.partition('(')[0]}: .*(away|no|gone)"):
+        shop.loader.load("greeter")
+    shop.call("alice").expect(200, Body="hello")
+
+
 @pytest.mark.parametrize("name", ["", "../greeter", "a/b", "a b", "x" * 65, "slp_plugins.greeter "])
 def test_names_that_can_not_be(shop: Shop, name: str) -> None:
     shop.save("hello")
