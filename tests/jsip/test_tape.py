@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from gortc import Call, service
 from gortc.jsip.tape import Entry, Tape
 from gortc.testing import Lab
 from slp_plugins.default import default
+from slp_plugins.echo import echo
 from slp_plugins.hunt400 import hunt400
 
 
@@ -103,3 +105,38 @@ def test_what_is_bad_is_on_it_too_and_it_can_be_off(kept: bool) -> None:
     assert lab.node.tape is not None
     kept_of_it = [(entry.sent, json.loads(entry.data).get("Code")) for entry in lab.node.tape.entries()]
     assert kept_of_it == [(False, None), (True, 405)]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_has_waited_is_on_it_as_it_goes_out(kept: bool) -> None:
+    """A BYE for a peer that was away."""
+    lab = Lab(echo, default, trace_bytes=100000 if kept else 0)
+    alice = lab.user("alice")
+    call = alice.call("x", Router="gortc.local;type=echo")
+    call.expect(180)
+    call.expect(200)
+    call.ack()
+    alice.leave()
+    lab.node.services.unload_all()
+    before = lab.node.syntax.sent.requests["BYE"]
+    lab.advance(1)
+    lab.user("alice").expect("BYE")
+    assert lab.node.syntax.sent.requests["BYE"] == before + 1
+    tape = lab.node.tape
+    types = [json.loads(entry.data)["Type"] for entry in tape.entries()] if tape is not None else []
+    assert types.count("BYE") == int(kept)
+
+
+def test_methods_that_services_invent_are_counted() -> None:
+    @service("inventor")
+    async def inventor(call: Call) -> None:
+        await call.caller.answer()
+        await call.caller.send("INVENTED")
+
+    lab = Lab(inventor)
+    alice = lab.user("alice")
+    call = alice.call("x")
+    call.expect(200)
+    call.ack()
+    call.reply(200, to=call.expect("INVENTED"))
+    assert lab.node.syntax.sent.requests["INVENTED"] == 1
