@@ -19,17 +19,26 @@ def prepare(context: Context) -> None:
     context.config = {"numbers": {f"400@{context.realm}": "hunt400"}, **context.config}
 
 
-@service("default", prepare)
+def taker(context: Context, called: str) -> str | None:
+    """The service that takes calls to this number; None where it is none."""
+    name: str
+    for pattern, name in context.config["numbers"].items():
+        if fnmatchcase(called, pattern):
+            return name
+    return None
+
+
+@service("default", prepare, taker)
 async def default(call: Call) -> None:
     """A call becomes two bridged legs; a MESSAGE goes to its user, and the answer comes back."""
     caller = call.caller
-    for pattern, name in call.config["numbers"].items():
-        if fnmatchcase(caller.called, pattern):
-            try:
-                call.become(name)
-            except LookupError as missing:
-                caller.reject(404, str(missing))
-            return
+    name = taker(call.task.context, caller.called)
+    if name is not None:
+        try:
+            call.become(name)
+        except LookupError as missing:
+            caller.reject(404, str(missing))
+        return
     if caller.method == "OPTIONS":
         caller.reply(caller.request, 200)
         return

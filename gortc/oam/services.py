@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gortc.jsip.uri import BadURI
+from gortc.jsip.uri import BadURI, parse
 from gortc.oam.route import ADMIN, BAD_PATH, BAD_VALUE, READ, Answer, Problem, Query, Route
 from gortc.plugins import PluginError
 from gortc.service.context import Context
@@ -13,6 +13,7 @@ from gortc.service.task import Task
 if TYPE_CHECKING:
     from gortc.loader import Loader
     from gortc.node import Node
+    from gortc.service.registry import Registry
 
 
 def routes(node: Node, loader: Loader) -> list[Route]:
@@ -35,17 +36,18 @@ def routes(node: Node, loader: Loader) -> list[Route]:
         return {}
 
     def which(query: Query) -> Answer:
+        uri = query.get("uri", "")
         try:
-            found, why = node.dispatch.which(query.get("router"), query.get("uri", ""))
+            found, why = node.dispatch.which(query.get("router"), uri)
+            called = parse(uri).address
         except BadURI as bad:
             raise Problem(400, BAD_VALUE, str(bad)) from None
-        instance = found if isinstance(found, Task) else None
-        context = instance.context if instance is not None else found
-        return {
-            "service": context.name if isinstance(context, Context) else None,
-            "legs": [session.dialogue_id for session in instance.sessions] if instance is not None else None,
-            "why": why,
-        }
+        if isinstance(found, Task):
+            legs = [session.dialogue_id for session in found.sessions]
+            return {"service": found.context.name, "legs": legs, "why": why}
+        if isinstance(found, Context):
+            found, why = handed_over(node.services, found, called, why)
+        return {"service": found.name if found is not None else None, "legs": None, "why": why}
 
     file = {"file": "The name of the plugin; by default the one that is loaded, or is named so."}
     load_text = "Load a service, as its file is now: new sessions get it, running instances go on with the old one."
@@ -57,6 +59,23 @@ def routes(node: Node, loader: Loader) -> list[Route]:
         Route("DELETE", "/slpm/v1/<name>", ADMIN, "Remove a service; running instances go on.", remove),
         Route("GET", "/runtime/v1/which", READ, text, which, asked),
     ]
+
+
+def handed_over(services: Registry, context: Context, called: str, why: str) -> tuple[Context | None, str]:
+    """Who gets a call to `called` in the end, where services say beforehand to whom they hand it over; and why."""
+    seen = set()
+    while context.name not in seen:
+        seen.add(context.name)
+        foretell = getattr(context.logic, "hands_over", None)
+        name = foretell(context, called) if foretell is not None else None
+        if name is None:
+            break
+        why = f"{why}; {context.name} hands it over to {name}"
+        following = services.get(name)
+        if following is None:
+            return None, f"{why}, which is not loaded"
+        context = following
+    return context, why
 
 
 def row(context: Context) -> dict[str, Any]:

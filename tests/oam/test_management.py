@@ -64,6 +64,26 @@ def test_a_call(desk: Desk) -> None:
     assert desk.ask("/runtime/v1/channels/nobody", "DELETE")[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("query", "service", "why"),
+    [
+        ("uri=bob@gortc.local", "default", "nothing names a service"),
+        ("uri=400@gortc.local", "hunt400", "nothing names a service; default hands it over to hunt400"),
+        ("uri=500@gortc.local", None, "nothing names a service; default hands it over to sales, which is not loaded"),
+        ("uri=600@GORTC.local", "default", "nothing names a service; default hands it over to default"),
+        ("uri=400@gortc.local&router=x;type=echo", "echo", "its Router names the type"),
+        ("uri=x&router=x;type=no", None, "no service is loaded as 'no'"),
+    ],
+)
+def test_which_service(tmp_path: Path, query: str, service: str | None, why: str) -> None:
+    """Also where one hands it over to another, and where that goes round and round."""
+    numbers = {"400@gortc.local": "hunt400", "500@*": "sales", "600@*": "default"}
+    desk = Desk(tmp_path, services={"default": {"numbers": numbers}})
+    answer = desk.ask(f"/runtime/v1/which?{query.replace(';', '%3B')}")[1]
+    assert (answer["service"], answer["why"]) == (service, why)
+    desk.server.stopService()
+
+
 def test_drain(desk: Desk) -> None:
     Phone(desk, "alice@gortc.local").call("some")
     assert desk.ask("/runtime/v1/drain", "DELETE")[0] == 409
