@@ -10,8 +10,12 @@ from ipaddress import ip_address
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from twisted.logger import Logger
+
 from gortc.fresh import Fresh
 from gortc.oam.route import ADMIN, DENIED, OPEN, ROLES, Problem
+
+_log = Logger(namespace="gortc.api")
 
 
 class Who(NamedTuple):
@@ -34,6 +38,8 @@ class Tokens:
     def __init__(self, path: str) -> None:
         if not os.path.exists(path):
             make(path)
+        elif os.stat(path).st_mode & 0o077:
+            _log.warn("{path} is not its owner's alone: chmod 600 {path}", path=path)
         self._tokens: Fresh[dict[str, Who]] = Fresh(lambda: [path], lambda: read(path))
 
     def whose(self, shown: str) -> Who | None:

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from twisted.internet.task import deferLater
 
 from gortc.drain import SERVING
 from gortc.jsip.delays import BOUNDS, Delays
 from gortc.oam.route import OPEN, PLAIN, READ, Answer, Query, Route, Text
+from gortc.oam.survey import Survey, survey
 from gortc.overload import SHEDDING
 
 if TYPE_CHECKING:
     from gortc.server import Server
 
-AT_ONCE: Final = 2000
-"""So many sessions are looked at in one turn of the reactor."""
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -40,7 +38,7 @@ def routes(server: Server, open_metrics: bool) -> list[Route]:
         return Text("ready\n") if state == SERVING else Text(f"{state}\n", status=503)
 
     async def metrics(query: Query) -> Answer:
-        await figures.survey()
+        figures.survey = await survey(server)
         return Text(generate_latest(registry).decode(), KIND)
 
     return [
@@ -56,22 +54,8 @@ class Figures(Collector):
     def __init__(self, server: Server) -> None:
         self._server = server
         self._node = server.node
-        self._sessions: Counter[tuple[str, str, str]] = Counter()
-        self._transactions = 0
-
-    async def survey(self) -> None:
-        """Look at every session, some at a time: calls go on meanwhile."""
-        sessions: Counter[tuple[str, str, str]] = Counter()
-        transactions = looked = 0
-        for channel in [*self._node.channels.all(), *self._server.hops]:
-            for session in list(channel.sessions.values()):
-                service = getattr(getattr(session.owner, "context", None), "name", "")
-                sessions[service, getattr(session, "state", "open"), "out" if session.outgoing else "in"] += 1
-                transactions += len(session.transactions)
-                looked += 1
-                if looked % AT_ONCE == 0:
-                    await deferLater(self._server.reactor, 0)
-        self._sessions, self._transactions = sessions, transactions
+        self.survey = Survey()
+        """The latest one."""
 
     def collect(self) -> Iterator[Metric]:
         """As the interface has it."""
@@ -93,7 +77,7 @@ class Figures(Collector):
             "unconfirmed_messages": ("Messages kept for peers to resume.", unconfirmed),
             "unsent_bytes": ("Bytes for peers who do not read.", sum(one.unsent for one in server.connections)),
             "sessions": ("Sessions that are not over.", node.sessions.count),
-            "transactions": ("Open transactions.", self._transactions),
+            "transactions": ("Open transactions.", self.survey.transactions),
             "timers": ("Running timers.", len(node.timers)),
             "traces": ("Traces that are written.", len(server.management.traces.by_name)),
             "load_ratio": ("The part of its time that the reactor works.", server.overload.load),
@@ -106,7 +90,7 @@ class Figures(Collector):
             yield GaugeMetricFamily(f"gortc_{name}", text, value)
         labels = ["service", "state", "direction"]
         by_state = GaugeMetricFamily("gortc_sessions_by_state", "Sessions that are not over.", labels=labels)
-        for values, number in self._sessions.items():
+        for values, number in self.survey.sessions.items():
             by_state.add_metric(values, number)
         yield by_state
 

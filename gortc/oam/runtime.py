@@ -24,6 +24,7 @@ from gortc.oam.route import (
     Text,
     number,
 )
+from gortc.oam.survey import survey
 
 if TYPE_CHECKING:
     from gortc.server import Server
@@ -96,12 +97,15 @@ class Runtime:
             lines.append(f"thread {thread.name} {at.filename}:{at.lineno} {at.name}" if at else f"thread {thread.name}")
         return Text("\n".join(lines) + "\n")
 
-    def jstack(self, query: Query) -> Answer:
+    async def jstack(self, query: Query) -> Answer:
         """Counts."""
-        channels = self._node.channels.by_name
+        node, channels = self._node, self._node.channels.by_name
         overload = self._server.overload
         return {
-            **self._node.census(),
+            "sessions": node.sessions.count,
+            "transactions": (await survey(self._server)).transactions,
+            "tasks": sum(len(context.tasks) for context in node.services),
+            "timers": len(node.timers),
             "channels": len(channels),
             "connected": sum(channel.connection is not None for channel in channels.values()),
             "connections": len(self._server.connections),

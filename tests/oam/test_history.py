@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gortc.client.trace import read
-from gortc.oam import history
+from gortc.oam import history, survey
 from gortc.oam.history import is_about
 from gortc.oam.pulse import BEATS
 from tests.oam.desk import Desk, Phone
@@ -138,6 +138,20 @@ def test_calls_go_on_while_a_long_tape_is_read(desk: Desk, monkeypatch: pytest.M
     for _ in range(20):
         desk.reactor.advance(0)
     assert waiting.answer()[1].count("INVITE") == 2
+
+
+def test_calls_go_on_while_many_sessions_are_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "AT_ONCE", 3)
+    alice = Phone(desk, ALICE)
+    for number in range(10):
+        alice.call(f"d{number}")
+    for path in ("/metrics", "/runtime/v1/jstack"):
+        waiting = desk.begin(path)
+        assert not waiting.said()
+        for _ in range(5):
+            desk.reactor.advance(0)
+        assert waiting.answer()[0] == 200
+    assert desk.server.node.sessions.count == 10
 
 
 def test_without_a_tape(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.logger import formatEvent, globalLogPublisher
 
 from gortc.oam.site import BODY_MAX
 from gortc.server import StartFailed
@@ -161,3 +163,18 @@ def test_beyond_loopback_only_by_tls(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"api: .* is not an endpoint"):
         Settings(api="nonsense")
     assert Settings(api="tls:2539").api == "tls:2539"
+
+
+def test_a_token_file_that_others_can_read_is_told(tmp_path: Path) -> None:
+    events: list[str] = []
+    observer: Any = lambda event: events.append(str(formatEvent(event)))  # noqa: E731
+    file = tmp_path / "tokens"
+    file.write_text(f"admin {'x' * 40}\n")
+    globalLogPublisher.addObserver(observer)
+    try:
+        for mode in (0o600, 0o640):
+            file.chmod(mode)
+            Desk(tmp_path).server.stopService()
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    assert sum("is not its owner's alone" in event for event in events) == 1
