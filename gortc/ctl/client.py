@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import ssl
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 TIMEOUT = 30.0
 """Seconds that a server may take."""
@@ -22,12 +23,18 @@ class Failed(Exception):
 
 
 class Client:
-    """Asks the API at `url`, with the first token of `token_file`."""
+    """Asks the API at `url`, with the first token of `token_file`. Raises Failed where the file `ca` can't be read."""
 
-    def __init__(self, url: str, token_file: str) -> None:
+    def __init__(self, url: str, token_file: str, ca: str | None = None) -> None:
+        """`ca` has the certificates to be trusted, by default the machine's."""
         self._url = url.rstrip("/")
         self._token_file = token_file
-        self._opener = build_opener(ProxyHandler({}))  # a token is for the server itself
+        try:
+            trusted = ssl.create_default_context(cafile=ca)
+        except OSError as error:
+            raise Failed(2, f"{ca}: {error}") from None
+        # Through no proxy: a token is for the server itself.
+        self._opener = build_opener(ProxyHandler({}), HTTPSHandler(context=trusted))
 
     def ask(self, method: str, path: str, **query: Any) -> Any:
         """The answer: JSON, or a text. Raises Failed."""

@@ -200,10 +200,11 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="gortcctl", description="Looks after a gortc server, by its management API.")
     made.add_argument("--version", action="version", version=f"gortcctl {__version__}")
     made.add_argument("--url", default=URL, help=f"where the API is (default {URL})")
-    files: Any = made.add_argument(
+    tokens: Any = made.add_argument(
         "--token-file", default="gortc.token", help="the server's token file (default gortc.token)"
     )
-    files.complete = shtab.FILE
+    ca: Any = made.add_argument("--ca", help="the certificates to be trusted, where the API is https")
+    tokens.complete = ca.complete = shtab.FILE
     made.add_argument("--json", action="store_true", help="print the answer as JSON")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
@@ -229,7 +230,7 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stdout.write(shtab.complete(made, options.shell) + "\n")
         return 0
     try:
-        answer = COMMANDS[options.command].ask(Client(options.url, options.token_file), options)
+        answer = COMMANDS[options.command].ask(Client(options.url, options.token_file, options.ca), options)
     except Failed as failed:
         sys.stderr.write(f"gortcctl: {failed}\n")
         return failed.status

@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.wire.api import REALM, Api, started
+from tests.certificates import issue
+from tests.wire.api import CONFIG, REALM, Api, started
 from tests.wire.kit import Peer, ended_well
 from tests.wire.proxy import free_port
 
@@ -99,3 +101,26 @@ def test_what_goes_wrong(api: Api, words: tuple[str, ...], status: int, why: str
 
 def test_no_server(api: Api) -> None:
     assert "refused" in run(api, "status", status=3, port=free_port())
+
+
+def test_an_api_by_tls(tmp_path: Path) -> None:
+    """Its certificate must be good."""
+    ca = issue(tmp_path, "ca", ca=True)
+    shown = issue(tmp_path, "localhost", by=ca)
+    endpoint = f"tls:0:interface=127.0.0.1:certKey={shown.path}:privateKey={shown.key}"
+    api = started(tmp_path, CONFIG.replace('tcp:0:interface=127.0.0.1",\n', f'{endpoint}",\n'))
+    url = f"https://localhost:{api.port}"
+    command = [sys.executable, "-m", "gortc.ctl.main", "--url", url]
+    trusting = ["--ca", str(ca.path)]
+    for more, status, says in (
+        (trusting, 0, "serving"),
+        ([], 3, "certificate verify failed"),
+        (["--ca", "nothing.pem"], 2, "nothing.pem"),
+        ([*trusting, "--url", url.replace("https", "http")], 3, ""),
+    ):
+        done = subprocess.run(
+            [*command, *more, "status"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        assert says in done.stdout + done.stderr
+    ended_well(api.process)
