@@ -154,10 +154,10 @@ class Desk:
             return self._write(request, who, await answer(who))
         except Problem as problem:
             return self.refuse(request, problem, who)
-        except CancelledError:  # who has asked has gone
-            self._note(request, who, 499, 0)
-            raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, CancelledError) and request.channel is None:  # who has asked has gone
+                self._note(request, who, 499, 0)
+                raise
             method, path = request.method.decode("ascii", "replace"), request.path.decode("ascii", "replace")
             _log.failure("{method} {path} failed", method=method, path=path)
             return self.refuse(request, Problem(500, FAILED, "it has failed; the log says why"), who)

@@ -16,7 +16,7 @@ from gortc.service.registry import ServiceError
 from tests.oam.desk import Desk
 
 TOYS = """
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 from gortc import IAPI, IAccess, Problem
@@ -29,6 +29,7 @@ ANSWERS = {
     "raw": lambda asked: (-1, "just text"),
     "raises": lambda asked: 1 / 0,
     "fails": lambda asked: fail(ValueError("no")),
+    "cancels": lambda asked: fail(CancelledError()),
     "exits": lambda asked: exit(3),
     "problem": lambda asked: (_ for _ in ()).throw(Problem(410, 77, "gone")),
     "hangs": lambda asked: Deferred(),
@@ -138,7 +139,8 @@ def test_what_a_plugin_is_asked(desk: Desk, method: str) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        ("raises", 500, 4), ("fails", 500, 4), ("exits", 500, 4), ("problem", 410, 77), ("code", 500, 5),
+        ("raises", 500, 4), ("fails", 500, 4), ("exits", 500, 4), ("cancels", 500, 4),
+        ("problem", 410, 77), ("code", 500, 5),
         ("bool", 500, 5), ("negative", 500, 5), ("pair", 500, 5), ("body", 500, 6), ("list", 500, 6),
         ("rawbody", 500, 6), ("unknown", 500, 4),
     ],
@@ -148,7 +150,7 @@ def test_plugins_that_do_it_wrong(desk: Desk, path: str, status: int, code: int)
     assert (said, answer["code"]) == (status, code)
     assert desk.ask("/toys/v1/none")[0] == 200
     [row] = [row for row in desk.ask("/apim/v1/apis")[1]["apis"] if row["name"] == "toys.v1"]
-    assert (row["total"], row["failures"]) == (2, int(path != "problem"))
+    assert (row["total"], row["failures"]) == (2, int(path not in ("problem", "cancels")))
 
 
 def test_a_plugin_that_hangs_is_waited_for_in_time_only(desk: Desk) -> None:
