@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,3 +213,10 @@ def test_settings_over_the_api(desk: Desk) -> None:
         status, answer = desk.ask(f"/runtime/v1/settings?{query}", "PUT")
         assert (status, answer["code"]) == (400, 8), query
     assert desk.server.settings.retry_after == 4
+
+
+def test_operations_names_what_can_change() -> None:
+    """All of it, and nothing else."""
+    text = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
+    sentence = text.partition("No restart is needed for ")[2].partition("Limits hold")[0]
+    assert set(re.findall(r"`([a-z_.]+)`", sentence)) == LIVE | {"times.drain"}
