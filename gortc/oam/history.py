@@ -117,12 +117,7 @@ class History:
     async def of(self, query: Query) -> list[Said]:
         """The messages of a dialogue and of the other legs of its instance. Raises Problem where there are none."""
         legs = await self._legs(query["dialogue"], query.get("channel"))
-        names = {dialogue for _, dialogue in legs}
-        needles = [orjson.dumps(name) for name in names]
-
-        def may_be(entry: Entry) -> bool:
-            return any(needle in entry.data for needle in needles) or b"\\u" in entry.data
-
+        may_be = naming({dialogue for _, dialogue in legs})
         found = [said async for said in self.read(0, may_be) if (said.channel, said.message.get("DialogueID")) in legs]
         if not found:
             raise Problem(404, BAD_PATH, "no message of such a session is on the tape")
@@ -157,8 +152,7 @@ class History:
             (one.channel.name, dialogue): getattr(one.owner, "sessions", ()) for one in self.sessions(dialogue, channel)
         }
         if not found:
-            needle = orjson.dumps(dialogue)
-            async for said in self.read(0, lambda entry: needle in entry.data):
+            async for said in self.read(0, naming({dialogue})):
                 if said.message.get("DialogueID") == dialogue and channel in (None, said.channel):
                     found[said.channel, dialogue] = ()
         if len(found) > 1:
@@ -168,6 +162,12 @@ class History:
             legs |= {leg, *((one.channel.name, one.dialogue_id) for one in others)}
             legs |= tape.legs(leg) if tape is not None else set()
         return legs
+
+
+def naming(dialogues: Iterable[str]) -> Callable[[Entry], bool]:
+    """Whether a message may be of one of these dialogues: its text has one as it is, or something that is escaped."""
+    needles = [orjson.dumps(dialogue) for dialogue in dialogues]
+    return lambda entry: b"\\" in entry.data or any(needle in entry.data for needle in needles)
 
 
 def several(channels: Iterable[str]) -> Problem:

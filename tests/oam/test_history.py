@@ -105,6 +105,10 @@ def test_whatever_a_dialogue_is_called(desk: Desk, dialogue: str) -> None:
     status, told = desk.ask(f"{BASE}/{path}")
     assert (status, told["dialogue"]) == (200, dialogue)
     assert "INVITE" in desk.ask(f"{BASE}/{path}/ladder.txt")[1]
+    assert desk.ask(f"{BASE}/{path}", "DELETE")[0] == 200
+    desk.reactor.advance(60)
+    assert desk.server.node.sessions.count == 0
+    assert "INVITE" in desk.ask(f"{BASE}/{path}/ladder.txt")[1]
 
 
 def test_messages_of_a_party_page_by_page(desk: Desk) -> None:
