@@ -181,7 +181,8 @@ def test_an_operator_ends_a_call(api: Api) -> None:
 @pytest.mark.parametrize(
     ("uri", "router", "service", "why"),
     [
-        ("400@gortc.test", None, "default", "nothing names a service"),
+        ("bob@gortc.test", None, "default", "nothing names a service"),
+        ("400@gortc.test", None, "hunt400", "nothing names a service; default hands it over to hunt400"),
         ("echo@gortc.test", "gortc.test;type=echo", "echo", "its Router names the type"),
         ("x@gortc.test", "gortc.test;type=echo, b.test;type=x", "echo", "its Router names the type"),
         ("x@gortc.test", "gortc.test;type=nothing", None, "no service is loaded as 'nothing'"),

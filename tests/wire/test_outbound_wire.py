@@ -18,17 +18,23 @@ from gortc.tap import configure, make_application
 settings = configure(
     realm="{realm}", rtc=("tcp:{port}:interface=127.0.0.1",), log_format="json",
     routes={{{routes}}},
-    times=Times(connect=1.0, back_off_min=0.1, back_off_max=0.5, idle={idle}, ping=0.3, dead=1.5, transaction=30.0),
+    times=Times({loss}, back_off_min=0.1, back_off_max=0.5, idle={idle}, transaction=30.0),
 )
 application = make_application(settings)
 """
+PATIENT = "connect=15.0, ping=5.0, dead=20.0"
+"""A slow machine takes its time."""
+HASTY = "connect=2.0, ping=0.3, dead=2.0"
+"""Where losses are to be found soon."""
 
 
 class Network:
     """Nodes, and a proxy on each way between two of them."""
 
-    def __init__(self, folder: Path, stack: ExitStack, ways: dict[str, dict[str, str]], idle: float = 60.0) -> None:
-        """`ways`: of each node, host -> the node that it is reached by."""
+    def __init__(
+        self, folder: Path, stack: ExitStack, ways: dict[str, dict[str, str]], loss: str = PATIENT, idle: float = 60.0
+    ) -> None:
+        """`ways`: of each node, host -> the node that it is reached by; `loss`: how a lost connection is found."""
         self.ports = {name: free_port() for name in ways}
         self.proxies: dict[tuple[str, str], Proxy] = {}
         self.nodes: dict[str, Node] = {}
@@ -41,7 +47,9 @@ class Network:
                 lines.append(f'"{host}": Route({url!r}, trusted=True)')
             config = folder / f"{name}.tac"
             config.write_text(
-                CONFIG.format(realm=f"{name}.test", port=self.ports[name], routes=", ".join(lines), idle=idle)
+                CONFIG.format(
+                    realm=f"{name}.test", port=self.ports[name], routes=", ".join(lines), loss=loss, idle=idle
+                )
             )
             process = Process(folder, "gortc", "--config", str(config))
             stack.callback(ended_well, process)
@@ -63,6 +71,12 @@ def stack() -> Iterator[ExitStack]:
 def pair(tmp_path: Path, stack: ExitStack) -> Network:
     """Two nodes that know each other."""
     return Network(tmp_path, stack, {"a": {"b.test": "b"}, "b": {"a.test": "a"}})
+
+
+@pytest.fixture
+def hasty(tmp_path: Path, stack: ExitStack) -> Network:
+    """The same, that find out about a lost connection within two seconds."""
+    return Network(tmp_path, stack, {"a": {"b.test": "b"}, "b": {"a.test": "a"}}, HASTY)
 
 
 @pytest.mark.proves("C-49", "C-50", "C-51", "M-32")
@@ -129,11 +143,11 @@ def test_a_loop_is_stopped(tmp_path: Path, stack: ExitStack) -> None:
 
 @pytest.mark.proves("C-52")
 @pytest.mark.parametrize("fault", ["refuse", "black_hole"])
-def test_a_next_hop_that_is_not_there(pair: Network, fault: str) -> None:
+def test_a_next_hop_that_is_not_there(hasty: Network, fault: str) -> None:
     """503 with its reason, in time for somebody else to be asked; then it is back, and so are calls."""
-    proxy = pair.proxies["a", "b"]
+    proxy = hasty.proxies["a", "b"]
     setattr(proxy, fault, True)
-    alice, bob = pair.peer("alice", "a"), pair.peer("bob", "b")
+    alice, bob = hasty.peer("alice", "a"), hasty.peer("bob", "b")
     up = alice.open("INVITE", bob.name)
     said = up.expect(503)
     assert said["Reason"].startswith("127.0.0.1: ")
@@ -151,11 +165,11 @@ def test_a_next_hop_that_is_not_there(pair: Network, fault: str) -> None:
 
 @pytest.mark.proves("C-34", "C-44", "C-51")
 @pytest.mark.parametrize("fault", ["cut", "reset", "forget"])
-def test_a_call_outlives_the_connection_between_the_nodes(pair: Network, fault: str) -> None:
+def test_a_call_outlives_the_connection_between_the_nodes(hasty: Network, fault: str) -> None:
     """Both go on talking: what was lost is sent again, once."""
-    alice, bob = pair.peer("alice", "a"), pair.peer("bob", "b")
+    alice, bob = hasty.peer("alice", "a"), hasty.peer("bob", "b")
     up, down = call(alice, bob)
-    proxy = pair.proxies["a", "b"]
+    proxy = hasty.proxies["a", "b"]
     for number in range(3):
         getattr(proxy, fault)()
         asked = up.send("INFO", Body=number)
