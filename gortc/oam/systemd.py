@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from time import monotonic_ns
@@ -52,7 +53,7 @@ class Systemd:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as said:
-                said.sendto("\n".join(lines).encode(), self._address)
+                said.sendto("\n".join(lines).encode("utf-8", "replace"), self._address)
         except OSError as error:
             _log.warn("systemd can't be told {line}: {error}", line=lines[0], error=error)
 
@@ -62,4 +63,4 @@ def watchdog(environ: Mapping[str, str]) -> float:
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0
     text = environ.get("WATCHDOG_USEC", "")
-    return int(text) / 1e6 if text.isascii() and text.isdigit() else 0.0
+    return int(text) / 1e6 if re.fullmatch("[0-9]{1,20}", text) else 0.0  # 64 bits

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from gortc.oam.systemd import Systemd, watchdog
 from gortc.settings import Settings
@@ -82,17 +83,37 @@ def test_without_systemd() -> None:
     assert clock.getDelayedCalls() == []
 
 
-def test_a_systemd_that_has_gone(manager: Manager, tmp_path: Path) -> None:
-    """Nothing is raised."""
-    manager.close()
-    systemd = Systemd(Clock(), {"NOTIFY_SOCKET": str(tmp_path / "nowhere")})
+@pytest.mark.parametrize("address", ["/nowhere/notify", "@nobody", "/" + "x" * 200, "vsock:2:1"])
+def test_nobody_is_there(address: str) -> None:
+    """The log has a line, and nothing is raised."""
+    with capturedLogs() as logged:
+        Systemd(Clock(), {"NOTIFY_SOCKET": address}).ready("")
+    [line] = map(formatEvent, logged)
+    assert line.startswith("systemd can't be told READY=1: ")
+
+
+def test_it_has_gone(manager: Manager) -> None:
+    """The server lives on."""
+    clock = Clock()
+    systemd = Systemd(clock, {"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "30000000"})
     systemd.ready("")
+    manager.close()
+    clock.advance(15)
+    assert len(clock.getDelayedCalls()) == 1
+
+
+def test_what_is_no_text(manager: Manager) -> None:
+    """A file's name may be any bytes."""
+    Systemd(Clock(), {"NOTIFY_SOCKET": manager.name}).ready("unix:/\udcff")
+    assert manager.heard() == [["READY=1", "STATUS=unix:/?"]]
 
 
 @pytest.mark.parametrize(
     ("environ", "seconds"),
     [
         ({}, 0.0), ({"WATCHDOG_USEC": "1500000"}, 1.5), ({"WATCHDOG_USEC": "x"}, 0.0), ({"WATCHDOG_USEC": "-1"}, 0.0),
+        ({"WATCHDOG_USEC": ""}, 0.0), ({"WATCHDOG_USEC": "0"}, 0.0), ({"WATCHDOG_USEC": "9" * 400}, 0.0),
+        ({"WATCHDOG_USEC": "9" * 5000}, 0.0), ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "x"}, 0.0),
         ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "1"}, 0.0),
         ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": str(os.getpid())}, 1.5),
     ],
