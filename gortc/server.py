@@ -163,7 +163,8 @@ class Server(Service):
             self.reload()
         except NotApplied as error:
             _log.error("the configuration can't be followed, so nothing has changed: {error}", error=error)
-        self._systemd.ready(", ".join(self.urls()))
+        finally:  # systemd waits for it, whatever happens
+            self._systemd.ready(", ".join(self.urls()))
 
     def startService(self) -> None:  # noqa: N802
         """Load the services; say where we are. Raises StartFailed where the settings name a missing one."""
