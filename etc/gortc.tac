@@ -132,6 +132,7 @@ settings = configure(
         session_min=10,  # the least Expire taken; less is refused with 423
         session_max=86400,  # the most; more is taken as this
         session_margin=5.0,  # how long after Expire a call that nobody refreshed is hung up
+        absent=10.0,  # a caller without a connection whose call was answered, until the callee is told
         grace=120.0,  # a peer without a connection, until its dialogues end
         connect=3.0,  # a connection to a next hop, until it is made; and a first request that waits for it
         back_off_min=0.5,  # the least pause before a next hop is tried again

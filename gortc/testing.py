@@ -167,6 +167,13 @@ class User:
         self.closed = 1006
         self.lab.advance()
 
+    def close(self) -> None:
+        """Close the connection, as a page does that is left."""
+        wire = self.channel.connection
+        if wire is not None:
+            self.channel.closed_by_peer(wire, 1000)
+        self.leave()
+
     # what arrives
 
     def arrived(self, message: Headers) -> None:
@@ -289,6 +296,7 @@ class LabLine:
         """As when the peer closes."""
         if self.closed is None:
             self.closed = (1000, "")
+            self._channel.closed_by_peer(self._wire, 1000)
             self._lab.node.channels.lost(self._channel, self._wire)
             self._lab.advance()
 

@@ -7,9 +7,13 @@ Configuration: `numbers`, Request-URI (shell patterns allowed) -> the service th
 
 from fnmatch import fnmatchcase
 
-from gortc import Call, Context, Leg, service
+from twisted.internet.defer import TimeoutError
+
+from gortc import Call, Context, Leg, LegFailed, service
 
 ALLOW = "INVITE, MESSAGE, OPTIONS, REGISTER"
+OPTIONS_WAIT = 2.0
+"""How long a user who is asked by OPTIONS may think, in seconds."""
 EXPIRE = 3600
 """How long a registration is said to hold where the user doesn't say, in seconds (RFC 3261 section 10.2.1.1)."""
 
@@ -30,8 +34,8 @@ def taker(context: Context, called: str) -> str | None:
 
 @service("default", prepare, taker)
 async def default(call: Call) -> None:
-    """A call becomes two bridged legs; a MESSAGE goes to its user, and the answer comes back."""
-    caller = call.caller
+    """A call becomes two bridged legs; a MESSAGE or an OPTIONS goes to its user, and the answer comes back."""
+    caller, method = call.caller, call.caller.method
     name = taker(call.task.context, caller.called)
     if name is not None:
         try:
@@ -39,19 +43,22 @@ async def default(call: Call) -> None:
         except LookupError as missing:
             caller.reject(404, str(missing))
         return
-    if caller.method == "OPTIONS":
-        caller.reply(caller.request, 200)
+    if method == "OPTIONS" and "@" not in caller.called:  # the node itself
+        caller.reply(caller.request, 200, headers={"Allow": ALLOW})
         return
-    if caller.method == "REGISTER":
+    if method == "REGISTER":
         register(caller)
         return
-    if caller.method not in ("INVITE", "MESSAGE"):
+    if method not in ("INVITE", "MESSAGE", "OPTIONS"):
         caller.reply(caller.request, 405, headers={"Allow": ALLOW})
         return
     callee = call.leg(caller.uri)
-    if caller.method == "MESSAGE":
+    if method == "OPTIONS":
+        await ask(call, callee)
+        return
+    if method == "MESSAGE":
         response = await callee.send(
-            caller.method,
+            method,
             caller.offer,
             call.onward,
             progress=lambda response: caller.reply(caller.request, response.code, headers=response.carried),
@@ -62,6 +69,24 @@ async def default(call: Call) -> None:
     answer = await callee.invite(caller.offer, ringing=caller.ring, headers=call.onward)
     await caller.answer(answer)
     await call.bridge(caller, callee)
+
+
+async def ask(call: Call, callee: Leg) -> None:
+    """What an INVITE would get (RFC 3261 section 11.2). Many clients don't know OPTIONS, and can be called all the
+    same."""
+    caller = call.caller
+    asked = callee.send("OPTIONS", caller.offer, call.onward)
+    asked.addTimeout(OPTIONS_WAIT, call.timers.clock)  # type: ignore[arg-type]  # it has what this needs
+    try:
+        response = await asked
+    except TimeoutError:
+        caller.reply(caller.request, 200, headers={"Allow": ALLOW})
+    except LegFailed as failure:
+        if failure.code not in (405, 501):
+            raise
+        caller.reply(caller.request, 200, headers={"Allow": ALLOW})
+    else:
+        caller.reply(caller.request, response.code, headers=response.carried)
 
 
 def register(user: Leg) -> None:

@@ -1,9 +1,12 @@
-"""hunt400: a number that rings its agents one by one until somebody answers.
+"""hunt400: a number that rings its agents one by one until somebody answers; never its own caller.
 
 Configuration: `agents`, number -> list of agents; `within`, how long each one rings, in seconds.
 """
 
 from gortc import Call, Context, LegFailed, service
+from gortc.jsip.uri import same
+
+ALLOW = "INVITE, OPTIONS"
 
 
 def prepare(context: Context) -> None:
@@ -19,17 +22,24 @@ def prepare(context: Context) -> None:
 @service("hunt400", prepare)
 async def hunt400(call: Call) -> None:
     """Busy, refused, offline and no answer go on to the next agent; the caller's CANCEL stops all."""
-    if call.caller.method != "INVITE":
-        call.caller.reject(405, "calls only")
+    caller = call.caller
+    agents = call.config["agents"].get(caller.called)
+    if caller.method == "OPTIONS":  # RFC 3261 section 11.2: what an INVITE would get; who answers it, nobody knows yet
+        caller.reply(caller.request, 480 if agents is None else 200, headers={"Allow": ALLOW})
         return
-    for agent in call.config["agents"].get(call.caller.called, ()):
+    if caller.method != "INVITE":
+        caller.reply(caller.request, 405, headers={"Allow": ALLOW})
+        return
+    for agent in agents or ():
+        if same(agent, caller.caller) or same(agent, caller.user):
+            continue
         callee = call.leg(agent)
         try:
-            answer = await callee.invite(call.caller.offer, within=call.config["within"], ringing=call.caller.ring)
+            answer = await callee.invite(caller.offer, within=call.config["within"], ringing=caller.ring)
         except LegFailed as failure:
             call.log.debug("{agent}: {failure}", agent=agent, failure=failure)
             continue
-        await call.caller.answer(answer)
-        await call.bridge(call.caller, callee)
+        await caller.answer(answer)
+        await call.bridge(caller, callee)
         return
-    call.caller.reject(480)
+    caller.reject(480)

@@ -269,9 +269,11 @@ def test_scenarios_name_what_they_prove(tmp_path: Path) -> None:
 def test_services_names_what_a_service_may_use(documented: type) -> None:
     """Every public name of these classes, but what is for the machinery, is in docs/services.md."""
     machinery = {
-        "adopt", "receive", "start_relay", "expect_answer", "expect_ack", "begin", "join", "keep_relid", "owns", "bind",
+        "adopt", "receive", "expect_answer", "expect_ack", "begin", "join", "leave", "keep_relid", "owns", "bind",
         "entered", "left", "failed", "arrived", "node", "channel", "lab", "user", "ours", "cseq", "invite_cseq",
-        "settings", "release", "retire", "rest", "hold", "let_go", "expect_end", "forget_end",
+        "settings", "release", "retire", "rest", "hold", "let_go", "expect_end", "forget_end", "rings_on", "sets_times",
+        "drop", "leg_of", "bridge", "early", "unheard", "reads", "ask_again", "interval_wanted", "wait_for_return",
+        "lose_patience",
     }  # fmt: skip
     text = (ROOT / "docs" / "services.md").read_text()
     names = [name for name in dir(documented) if not name.startswith("_") and name not in machinery]

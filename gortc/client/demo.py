@@ -57,6 +57,7 @@ async def alice(user: UserAgent) -> None:
     """The caller."""
     call = user.call(f"400@{REALM}", "v=0 (the offer)")
     await call.expect(180)
+    await call.expect(180)  # the third agent's
     await call.expect(200, Body="v=0 (the answer)")
     call.ack()
     talk: Deferred[None] = deferLater(user.reactor, 0.2, lambda: None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from gortc.jsip.ended import PEER, STACK, US, cause
 from gortc.jsip.message import Request, Response
 from gortc.jsip.methods import CANCEL
 from gortc.jsip.transaction import CANCELLED, EXPIRED, FAILURE, PROVISIONAL, SUCCESS, TRYING, Transaction
@@ -16,6 +17,9 @@ PROCEEDING: Final = "proceeding"
 CANCELLING: Final = "cancelling"  # the service cancelled it
 ABANDONED: Final = "abandoned"  # its time was up, the service has been told
 DONE: Final = "done"
+
+QUEUED: Final = 182
+"""RFC 3261 section 21.1.4: somebody will take the call, sooner or later."""
 
 
 class InviteClient(Transaction):
@@ -46,8 +50,10 @@ class InviteClient(Transaction):
         """100 resets no timer and ends here; so does what comes while it is cancelled."""
 
     def ring(self, response: Response) -> None:
-        """Each 1xx but 100 starts the 60 s again; the 600 s in all go on."""
+        """Each 1xx but 100 starts the 60 s again; the 600 s in all go on, unless the call waits in a queue (182)."""
         self.wait(self.layer.ringing)
+        if response.code == QUEUED:
+            self.layer.ringing_in_all.start(self)
         if self.first:
             self.dialogue.step(PROVISIONAL, response)
         self.dialogue.deliver(response)
@@ -67,6 +73,8 @@ class InviteClient(Transaction):
     def refuse(self, response: Response) -> None:
         """A 3xx..6xx: the stack sends the ACK (RFC 3261 section 17.1.1.3)."""
         self.close()
+        if self.first and self.dialogue.ended is None:
+            self.dialogue.ended = STACK if response.local else PEER, response.code, response.headers
         if not response.local:
             self.dialogue.ack(self.request)
         self.dialogue.refused(self, response)
@@ -74,12 +82,17 @@ class InviteClient(Transaction):
     def cancel(self, cancel: Request | None) -> None:
         """The service gives up: its CANCEL (or ours, where the service has gone) goes out; the final response is
         waited for."""
+        if self.first and self.dialogue.ended is None:
+            self.dialogue.ended = US, 487, cancel.headers if cancel is not None else None
         self._send_cancel(cancel)
 
     def no_answer(self, _: Any) -> None:
         """No final response in time: CANCEL, and a local 408 to the service, once."""
-        self._send_cancel(None)
-        self.dialogue.deliver(self.local(408))
+        late = self.local(408)
+        if self.first and self.dialogue.ended is None:
+            self.dialogue.ended = STACK, 408, late.headers
+        self._send_cancel(self.dialogue.related(CANCEL, self.request, {"Reason": cause(408, "no answer in time")}))
+        self.dialogue.deliver(late)
 
     def crossed(self, response: Response) -> None:
         """A 200 crossed our CANCEL: without ACK and BYE it would leave a phone off the hook."""
@@ -110,10 +123,14 @@ class InviteClient(Transaction):
         self.close()
         self.dialogue.given_up(self)
 
+    def overdue(self) -> None:
+        """Its time is up, whatever the clock says."""
+        self.step(EXPIRED)
+
     def _send_cancel(self, cancel: Request | None) -> None:
         self.layer.ringing_in_all.stop(self)
         if self.first:
-            self.dialogue.step(CANCELLED)
+            self.dialogue.step(CANCELLED, cancel)
         if not self.refusal:  # an INVITE that can't be delivered is about to come back on its own
             self.wait(self.layer.cancelling)
             self.layer.send_request(cancel or self.dialogue.related(CANCEL, self.request))

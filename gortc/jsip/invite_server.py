@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from gortc.jsip.message import Request, Response
+from gortc.jsip.ended import PEER, STACK, US, cause
+from gortc.jsip.message import Request, Response, response
 from gortc.jsip.methods import CANCEL
 from gortc.jsip.transaction import (
     ACKED,
@@ -21,15 +22,20 @@ if TYPE_CHECKING:
     from gortc.jsip.invite_session import InviteSession
 
 PROCEEDING: Final = "proceeding"
+QUIET: Final = "quiet"  # half of its time has passed, and the peer has heard nothing
 ACCEPTED: Final = "accepted"  # RFC 6026: a 2xx went out, its ACK is awaited
 COMPLETED: Final = "completed"  # a 3xx..6xx went out, its ACK is awaited
 DONE: Final = "done"
 
+AS_GOOD_AS_AT_ONCE: Final = 1.0
+"""A callee that is rung so many seconds after its caller has asked has as much time as the caller."""
+
 
 class InviteServer(Transaction):
-    """`dialogue` is its session; `first` tells the INVITE that opened it from a re-INVITE; `rang`, whether it has."""
+    """`dialogue` is its session; `first` tells the INVITE that opened it from a re-INVITE; `rang`, whether it has;
+    `came_at` is when it came, on the clock."""
 
-    __slots__ = ("dialogue", "first", "rang")
+    __slots__ = ("came_at", "dialogue", "first", "rang")
 
     dialogue: InviteSession
 
@@ -41,16 +47,16 @@ class InviteServer(Transaction):
         self.rang = False
         if self.first:
             self.layer.calls += 1
-        self.layer.ringing_in_all.start(self)
-        self.wait(self.layer.ringing)
+        self.wait(self.layer.quiet)
+        self.came_at = self.layer.quiet.started(self)
 
     def ring(self, response: Response) -> None:
-        """Each 1xx but 100 starts the 60 s again; the 600 s in all go on."""
-        self.wait(self.layer.ringing)
+        """Each 1xx but 100 starts the 60 s again: the service knows how long its caller shall wait."""
+        self.wait(self.layer.quiet)
         if self.first:
             if not self.rang:
                 self.rang = True
-                self.layer.post_dial.add(self.layer.ringing.started(self) - self.layer.ringing_in_all.started(self))
+                self.layer.post_dial.add(self.layer.quiet.started(self) - self.came_at)
             self.dialogue.step(PROVISIONAL, response)
         self.layer.below.send(response)
 
@@ -60,11 +66,9 @@ class InviteServer(Transaction):
 
     def accept(self, response: Response) -> None:
         """A 2xx is sent again until its ACK comes (RFC 3261 section 13.3.1.4); here it is only waited for."""
-        came_at = self.layer.ringing_in_all.started(self)
-        self.layer.ringing_in_all.stop(self)
         self.wait(self.layer.unacked)
         if self.first:
-            waited = self.layer.unacked.started(self) - came_at
+            waited = self.layer.unacked.started(self) - self.came_at
             self.layer.set_up.add(waited)
             if not self.rang:
                 self.layer.post_dial.add(waited)
@@ -73,27 +77,44 @@ class InviteServer(Transaction):
 
     def refuse(self, response: Response) -> None:
         """A 3xx..6xx: its ACK is waited for and absorbed."""
-        self.layer.ringing_in_all.stop(self)
         self.wait(self.layer.error_unacked)
         self.layer.below.send(response)
         if self.first:
+            if self.dialogue.ended is None:
+                self.dialogue.ended = US, response.code, response.headers
             self.dialogue.step(FAILURE, response)
         self.dialogue.finished(self)
 
     def cancelled(self, cancel: Request) -> None:
         """RFC 3261 section 9.2: the UAS answers the INVITE with 487; the CANCEL has been answered 200."""
+        if self.first and self.dialogue.ended is None:
+            self.dialogue.ended = PEER, 487, cancel.headers
         self.answer(487)
         self.dialogue.deliver(cancel)
 
     def no_effect(self, cancel: Request) -> None:
         """RFC 3261 section 9.2: a CANCEL has no effect on a request that has got its final response."""
 
+    def keep(self, _: Any) -> None:
+        """RFC 3261 section 13.3.1.1: a caller must hear something now and then, where the callee that rings for it has
+        more time left than itself."""
+        owner = self.dialogue.owner
+        heard = self.layer.timers.clock.seconds() - self.layer.quiet.seconds
+        if self.first and owner is not None and owner.rings_on(heard + AS_GOOD_AS_AT_ONCE):
+            self.step(PROVISIONAL, response(self.request, 183))
+        else:
+            self.wait(self.layer.quiet)  # the other half
+
     def no_answer(self, _: Any) -> None:
-        """The service did not answer in time: 408, and the service is told as if the peer had cancelled."""
-        cancel = self.dialogue.make(CANCEL)
+        """The service did not answer in time: 408, and the service is told as if the peer had cancelled. A re-INVITE
+        gets 504, which ends nothing (RFC 5057 section 5.1)."""
+        code = 408 if self.first else 504
+        cancel = self.dialogue.make(CANCEL, {"Reason": cause(408, "no answer in time")})
         cancel.local = True
         cancel.related = self.request
-        self.answer(408)
+        if self.first and self.dialogue.ended is None:
+            self.dialogue.ended = STACK, code, cancel.headers
+        self.answer(code)
         self.dialogue.deliver(cancel)
 
     def confirm(self, ack: Request) -> None:
@@ -105,8 +126,13 @@ class InviteServer(Transaction):
 
     def peer_gone(self) -> None:
         """Nobody waits for our answer any more: to the service that is as if the peer had cancelled."""
-        if self.state == PROCEEDING:
-            self.step(EXPIRED)
+        if self.unfinished:
+            self.overdue()
+
+    def overdue(self) -> None:
+        """Its time is up, whatever the clock says."""
+        self.state = QUIET
+        self.step(EXPIRED)
 
     def unacked(self, _: Any) -> None:
         """RFC 3261 section 13.3.1.4: without an ACK for 64*T1 the session is terminated with a BYE."""
@@ -130,7 +156,15 @@ S.TABLE = {
         SUCCESS: (ACCEPTED, S.accept),
         FAILURE: (COMPLETED, S.refuse),
         CANCELLED: (PROCEEDING, S.cancelled),
-        EXPIRED: (PROCEEDING, S.no_answer),
+        EXPIRED: (QUIET, S.keep),
+    },
+    QUIET: {
+        TRYING: (QUIET, S.trying),
+        PROVISIONAL: (PROCEEDING, S.ring),
+        SUCCESS: (ACCEPTED, S.accept),
+        FAILURE: (COMPLETED, S.refuse),
+        CANCELLED: (QUIET, S.cancelled),
+        EXPIRED: (QUIET, S.no_answer),
     },
     ACCEPTED: {
         ACKED: (DONE, S.confirm),

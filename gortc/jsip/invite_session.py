@@ -8,9 +8,10 @@ outcomes of the first INVITE, the layer brings the requests received (named by t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from gortc.jsip.message import Request, Response
+from gortc.jsip.ended import LOST, PEER, STACK, US, cause
+from gortc.jsip.message import Headers, Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, INFO, INVITE, PRACK, UPDATE
 from gortc.jsip.session import Session
 from gortc.jsip.timers import TimerQueue
@@ -58,10 +59,10 @@ class InviteSession(Session):
     """`expire` is the session interval in seconds; `refresher` whether we refresh it, else the peer does.
 
     `exchange` is the open PRACK, UPDATE or re-INVITE of either side: one at a time (RFC 3311 section 5.2, RFC 3261
-    section 14).
+    section 14). `parting` is what the CANCEL of the first INVITE carried, for the BYE that may have to follow it.
     """
 
-    __slots__ = ("_clock", "exchange", "expire", "missed", "refresher", "state")
+    __slots__ = ("_clock", "exchange", "expire", "missed", "parting", "refresher", "state")
 
     state: str
 
@@ -81,6 +82,7 @@ class InviteSession(Session):
         self.expire = layer.times.session
         self.refresher = outgoing
         self.missed = 0
+        self.parting: Headers | None = None
         self._clock: TimerQueue[InviteSession] | None = None
 
     @property
@@ -146,6 +148,8 @@ class InviteSession(Session):
 
     def hung_up(self, request: Request) -> None:
         """A BYE: ACK, where its 200 has none; 200; 487 to each open request of the peer's (RFC 3261 section 15.1.2)."""
+        if self.ended is None:
+            self.ended = PEER, 0, request.headers
         self._acknowledge()
         self.layer.answer(request, 200)
         self.answer_open(487)
@@ -179,6 +183,14 @@ class InviteSession(Session):
     def _transaction(self, request: Request) -> Transaction:
         return self.transactions[-request.cseq]
 
+    def _first_invite(self) -> Invite:
+        for transaction in self.transactions.values():
+            if transaction.request.method == INVITE:
+                invite = cast("Invite", transaction)
+                if invite.first:
+                    return invite
+        raise LookupError  # of a call that is not answered yet it is open
+
     # outcomes of INVITEs, and of other requests
 
     def ring(self, _: Response) -> None:
@@ -194,12 +206,14 @@ class InviteSession(Session):
     def confirmed(self, _: Request) -> None:
         """The ACK has passed."""
 
-    def give_up(self, _: Any) -> None:
+    def give_up(self, cancel: Request | None) -> None:
         """We cancelled the first INVITE, or its time was up."""
+        if cancel is not None:
+            self.parting = cancel.carried
 
     def leave(self, _: Any) -> None:
-        """A 200 crossed our CANCEL; its ACK has gone out, the BYE goes now."""
-        self.send_bye(self.make(BYE))
+        """A 200 crossed our CANCEL; its ACK has gone out, the BYE goes now, and says what the CANCEL said."""
+        self.send_bye(self.make(BYE, self.parting))
 
     def accepted(self, transaction: Invite, response: Response) -> None:
         """A 2xx to an INVITE, either way."""
@@ -257,12 +271,21 @@ class InviteSession(Session):
             self.exchange = None
 
     def _answered(self, response: Response) -> None:
-        over = response.code in (408, 481) and not response.local  # RFC 5057 section 5.1
-        if over:
-            self.state = ENDED  # nothing more goes to a peer that doesn't know the dialogue
         self.deliver(response)
-        if over:
-            self.end()
+        if response.code in (408, 481) and not response.local:  # RFC 5057 section 5.1
+            self._unknown_there(response)
+
+    def _unknown_there(self, response: Response) -> None:
+        """The peer knows the dialogue no more, or says so: whatever it still has of it ends, too (RFC 3261 section
+        12.2.1.2)."""
+        if self.state in (ANSWERED, CONFIRMED):
+            if self.ended is None:
+                self.ended = PEER, response.code, response.headers
+            self.hang_up_both(cause(response.code, "the dialogue is over"))
+        elif self.state in (CALLING, EARLY):
+            if self.ended is None:
+                self.ended = PEER, response.code, response.headers
+            self._first_invite().overdue()
 
     # down
 
@@ -296,6 +319,8 @@ class InviteSession(Session):
 
     def send_bye(self, request: Request) -> None:
         """We hang up: each open request of the peer's gets its answer first; an unacknowledged 200 its ACK."""
+        if self.ended is None:
+            self.ended = US, 0, request.headers
         self.answer_open(487)
         self._acknowledge()
         self._stop_clock()
@@ -359,16 +384,19 @@ class InviteSession(Session):
 
     def leave_both(self, reason: str) -> None:
         """BYE to the peer, BYE (local) to the service."""
+        if self.ended is None:
+            self.ended = STACK, 408, None
         self.send_bye(self.make(BYE, {"Reason": reason}))
         self._tell_bye(reason)
 
-    def abandon(self, code: int, reason: str | None, bye_reason: str | None = None) -> None:
+    def abandon(self, code: int, reason: str | None, parting: Headers | None = None) -> None:
         """The owner has gone: cancel what rings, hang up what talks, refuse what is asked."""
         self.answer_open(code, reason)
         if self.state in (ANSWERED, CONFIRMED):
-            self.step(SEND_BYE, self.make(BYE, {"Reason": bye_reason} if bye_reason else None))
+            self.step(SEND_BYE, self.make(BYE, parting))
         elif CANCELLED in TABLE[self.state]:  # one that we have opened; any other has just got its answer
-            self.transactions[1].step(CANCELLED)
+            invite = self.transactions[1]
+            invite.step(CANCELLED, self.related(CANCEL, invite.request, parting))
 
     def peer_resumed(self) -> None:
         """The session timer does not count the time away."""
@@ -378,6 +406,8 @@ class InviteSession(Session):
 
     def peer_gone(self) -> None:
         """Where they talked, it is as if the peer had hung up."""
+        if self.ended is None:
+            self.ended = LOST, 408, None
         if self.state in (ANSWERED, CONFIRMED):
             self.state = ENDED
             self._tell_bye("the peer has lost its connection")
@@ -429,11 +459,13 @@ class InviteSession(Session):
 
     def _refreshed(self, response: Response) -> None:
         if not response.local:
+            self.missed = 0  # any answer but these two proves life
             if response.code in (408, 481):
-                self.state = ENDED  # nothing more goes to a peer that doesn't know the dialogue
-                self._tell_bye("session over")
-                self.end()
-            self.missed = 0  # any other answer proves life
+                self._unknown_there(response)
+            elif response.code == 423:  # RFC 4028 section 7.4: with the interval that the peer wants
+                least = response.headers.get("Min-Expire")
+                if type(least) is int and self.expire < least <= self.layer.times.session_max:
+                    self.expire = least
             return
         self.missed += 1
         if self.missed == MISSED_MAX:

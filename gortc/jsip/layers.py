@@ -43,6 +43,11 @@ class Channel:
         """Whether the peer has no connection at the moment, so that no time runs against it."""
         return False
 
+    @property
+    def closed(self) -> bool:
+        """Whether the peer is away because it has closed its connection, rather than lost it."""
+        return False
+
     def hush(self, seconds: float) -> None:
         """Read nothing of it for so long."""
 
@@ -75,6 +80,11 @@ class Owner:
     def left(self, session: Session) -> None:
         """`session` is over: what is told about it is TERM, once."""
         raise NotImplementedError
+
+    def rings_on(self, time: float) -> bool:
+        """Whether an INVITE of its own waits for an answer, and may wait for longer than one that has begun to at
+        `time`, on the clock."""
+        return False
 
 
 class Dispatch:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from gortc.jsip.methods import TERM
+from gortc.jsip.methods import ALLOW, TERM
 from gortc.jsip.status import phrase
 
 if TYPE_CHECKING:
@@ -142,10 +142,22 @@ def response(request: Request, code: int, headers: Mapping[str, Any] | None = No
     made = answer(code, request.caller, request.callee, request.dialogue_id, request.cseq)
     if headers:
         made.update(headers)
+    if code == 405 and "Allow" not in made:  # RFC 3261 section 21.4.6: it MUST say what is allowed
+        made["Allow"] = ALLOW
     response = Response(made, code, request.cseq, request.dialogue_id, local)
     response.request = request
     response.session = request.session
     return response
+
+
+def onward(request: Request) -> Headers:
+    """What another leg gets of a received `request`: the headers that may be carried over, and its own `Expire`, at
+    most the most that we take."""
+    headers = request.carried
+    expire = request.headers.get("Expire")
+    if expire is not None:
+        headers["Expire"] = min(expire, request.session.layer.times.session_max)
+    return headers
 
 
 def term(session: Session) -> Request:

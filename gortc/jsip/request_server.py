@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from gortc.jsip.ended import US
 from gortc.jsip.message import Response
 from gortc.jsip.transaction import EXPIRED, FAILURE, PROVISIONAL, SUCCESS, TRYING, Transaction
 
@@ -34,11 +35,14 @@ class RequestServer(Transaction):
         """One final response, and it is over: the channel is reliable, so nothing lingers."""
         self.close()
         self.layer.below.send(response)
+        if self.session.lone and self.session.ended is None:
+            self.session.ended = US, response.code, response.headers
         self.session.finished(self)
 
     def give_up(self, _: Any) -> None:
-        """The service did not answer in time: 408."""
-        self.answer(408)
+        """The service did not answer in time: 408. In a call 504, which ends nothing (RFC 5057 section 5.1): the
+        service may have waited for another leg, which has nothing to do with this one."""
+        self.answer(408 if self.session.lone else 504)
 
 
 S = RequestServer

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gortc.jsip.message import Request, Response
+from gortc.jsip.ended import PEER, STACK, US
+from gortc.jsip.message import Headers, Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL
 from gortc.jsip.session import Session
 from gortc.jsip.transaction import Transaction
@@ -25,6 +26,8 @@ class RequestSession(Session):
 
     def answered(self, transaction: Transaction, response: Response) -> None:
         """The final response goes up, and the session ends."""
+        if self.ended is None:
+            self.ended = STACK if response.local else PEER, response.code, response.headers
         self.deliver(response)
         self.end()
 
@@ -41,7 +44,9 @@ class RequestSession(Session):
         else:
             self.refuse_own(request, 481)
 
-    def abandon(self, code: int, reason: str | None, bye_reason: str | None = None) -> None:
+    def abandon(self, code: int, reason: str | None, parting: Headers | None = None) -> None:
         """The peer's request gets `code`; ours is no longer waited for."""
+        if self.ended is None:
+            self.ended = US, code, None
         self.answer_open(code, reason)
         self.end()

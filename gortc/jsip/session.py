@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from gortc.jsip.ended import End
 from gortc.jsip.layers import Channel, Owner
 from gortc.jsip.message import Headers, Request, Response, event, response
 from gortc.jsip.methods import ACK, PEER_LOST, PEER_RESUMED
@@ -22,11 +23,11 @@ class Session:
 
     `outgoing` tells whether we opened it; `uri`, `caller` and `callee` are the first request's Request-URI, From and
     To. `owner` is the task it belongs to. `invited` is the CSeq of the peer's latest INVITE, `unacked` that of ours
-    whose 2xx awaits the service's ACK; 0 for none.
+    whose 2xx awaits the service's ACK; 0 for none. `ended` is how it has ended, or is about to.
     """
 
     __slots__ = (
-        "callee", "caller", "channel", "cseq", "dialogue_id", "invited", "layer", "outgoing", "over", "owner",
+        "callee", "caller", "channel", "cseq", "dialogue_id", "ended", "invited", "layer", "outgoing", "over", "owner",
         "transactions", "unacked", "uri",
     )  # fmt: skip
 
@@ -56,6 +57,7 @@ class Session:
         self.invited = 0
         self.unacked = 0
         self.over = False
+        self.ended: End | None = None
         channel.sessions[self.dialogue_id] = self
         layer.count += 1
 
@@ -157,10 +159,10 @@ class Session:
         """Answer a request of the service that may not be sent: a local response, after its call has returned."""
         self.layer.own_refused.start(response(request, code, local=True))
 
-    def abandon(self, code: int, reason: str | None, bye_reason: str | None = None) -> None:
+    def abandon(self, code: int, reason: str | None, parting: Headers | None = None) -> None:
         """The owner has gone: leave the peer with a proper end.
 
-        Open requests of it get `code` and `reason`; a BYE carries `bye_reason`.
+        Open requests of it get `code` and `reason`; a BYE or a CANCEL carries `parting`.
         """
         raise NotImplementedError
 

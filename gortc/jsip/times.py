@@ -30,6 +30,8 @@ class Times:
     """The most `Expire` taken; more is taken as this."""
     session_margin: float = field(default=5.0, validator=ge(0))
     """How long after `Expire` a session without refresh is hung up."""
+    absent: float = field(default=10.0, validator=ge(0))
+    """A caller without a connection whose call was answered, until the callee is told that it is not there."""
     grace: float = field(default=120.0, validator=gt(0))
     """A peer without a connection, until its dialogues end."""
     connect: float = field(default=3.0, validator=gt(0))

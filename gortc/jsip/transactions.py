@@ -40,6 +40,7 @@ class Transactions:
 
     def __init__(self, timers: Timers, times: Times, journal: Journal, requests_max: int) -> None:
         self.journal = journal
+        self.timers = timers
         self.requests_max = requests_max
         """So many requests of a peer may be open in one dialogue."""
         self.calls = 0
@@ -51,6 +52,7 @@ class Transactions:
         self.unanswered = timers.queue(times.transaction, expire)
         self.provisional = timers.queue(times.provisional, expire)
         self.ringing = timers.queue(times.invite, expire)
+        self.quiet = timers.queue(times.invite / 2, expire)
         self.ringing_in_all = timers.queue(times.invite_max, expire)
         self.cancelling = timers.queue(times.cancel, expire)
         self.unacked = timers.queue(times.ack, expire)

@@ -72,3 +72,13 @@ def parse(text: str) -> URI:
         key, equals, value = param.partition("=")
         params.setdefault(key, value if equals else None)
     return URI(text, match["prefix"], match["user"], match["host"].lower(), port, params)
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two texts name the same user (RFC 3261 section 19.1.4)."""
+    if one == other:
+        return True
+    try:
+        return parse(one).address == parse(other).address
+    except BadURI:
+        return False

@@ -6,52 +6,88 @@ It carries re-INVITE, UPDATE, INFO, PRACK, MESSAGE and the like, their responses
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from gortc.jsip.message import Request, Response
-from gortc.jsip.methods import CANCEL, INVITE
+from gortc.jsip.ended import cause
+from gortc.jsip.message import Headers, Request, Response, onward
+from gortc.jsip.methods import CANCEL, INVITE, PRACK
 
 if TYPE_CHECKING:
     from gortc.service.leg import Leg
 
+ELSEWHERE: Final = {404: 504, 408: 504, 480: 503, 481: 504}
+"""What the stack says of one leg, and what the other one gets: those codes would end its dialogue, which has done
+nothing wrong; these end nothing (RFC 5057 section 5.1)."""
+
 
 class Bridge:
-    """Relays between `one` and `other` as long as both live, from the moment it is made by `connect`."""
+    """Relays between `one` and `other` as long as both live, from the moment it is made by `connect`. An `early` one
+    ends with the answer of the caller, `one`, unless they are connected then."""
 
-    def __init__(self, one: Leg, other: Leg) -> None:
+    def __init__(self, one: Leg, other: Leg, early: bool) -> None:
         self.one = one
         self.other = other
+        self.early = early
         self._relayed: dict[Request, Request] = {}  # a re-INVITE received -> the one sent for it
-        one.start_relay(other, partial(self._relay, one, other))
-        other.start_relay(one, partial(self._relay, other, one))
+        one.join(self, other)
+        other.join(self, one)
 
-    def _relay(self, source: Leg, target: Leg, request: Request) -> bool:
+    def undo(self) -> None:
+        """Relay no more."""
+        self.one.leave(self)
+        self.other.leave(self)
+
+    def relay(self, source: Leg, request: Request) -> None:
+        """Take a request of one of the two to the other."""
+        target = self.other if source is self.one else self.one
         if request.method == CANCEL:
             sent = request.related and self._relayed.get(request.related)
             if sent:
-                target.cancel(sent)
-            return True
+                target.cancel(sent, request.carried)
+            return
+        headers: Headers
+        if request.method == PRACK and source.early is not None and source.early.reliable:
+            whose = source.early.acknowledged(request)
+            if whose is None:
+                source.reply(request, 481)  # RFC 3262 section 3
+                return
+            target, headers = whose
+        else:
+            headers = onward(request)
         if target.session is None or target.over:
-            source.reply(request, 480)
-            return True
-        task = source.call.task
-        sent = task.request(target.session, request.method, headers=request.carried)
+            source.reply(request, 491 if self.early else 480)  # another one may ring in a moment
+        else:
+            self._ask(source, target, request, headers, False)
+
+    def _ask(self, source: Leg, target: Leg, request: Request, headers: Headers, again: bool) -> None:
+        assert target.session is not None
+        sent = source.call.task.request(target.session, request.method, headers=headers)
         if request.method == INVITE:
             self._relayed[request] = sent
-        target.expect_answer(sent, partial(self._answered, source, target, request))
-        return True
+        target.expect_answer(sent, partial(self._answered, source, target, request, again))
 
-    def _answered(self, source: Leg, target: Leg, request: Request, response: Response) -> None:
-        if response.code >= 200:
+    def _answered(self, source: Leg, target: Leg, request: Request, again: bool, response: Response) -> None:
+        code = response.code
+        if code == 423 and not again and (least := target.interval_wanted(response)):
+            self._ask(source, target, request, {**request.carried, "Expire": least}, True)
+            return
+        if code >= 200:
             self._relayed.pop(request, None)
-        if request.method == INVITE and 200 <= response.code < 300:
+        if request.method == INVITE and 200 <= code < 300:
             transaction = request.session.transactions.get(-request.cseq)
             if transaction is not None and transaction.unfinished:
                 source.expect_ack(request, partial(_pass_ack, target, response.request))
             else:  # the peer cancelled it meanwhile; the other one has accepted it all the same
                 _pass_ack(target, response.request, None)
-        if not source.over:
-            source.reply(request, response.code, headers=response.carried)
+        if source.over:
+            return
+        carried = response.carried
+        if response.local and code in ELSEWHERE:
+            carried.setdefault("Reason", cause(code, "the other side has not answered"))
+            code = ELSEWHERE[code]
+        source.reply(request, code, headers=carried)
+        if request.method == INVITE and source.away:
+            source.wait_for_return()
 
 
 def _pass_ack(target: Leg, invite: Request, ack: Request | None) -> None:
@@ -61,5 +97,17 @@ def _pass_ack(target: Leg, invite: Request, ack: Request | None) -> None:
 
 def connect(one: Leg, other: Leg) -> None:
     """Let two legs hear each other; those that do already go on, with what they have open."""
-    if one.peer is not other or other.peer is not one:
-        Bridge(one, other)
+    bridge = one.bridge
+    if bridge is not None and other.bridge is bridge:
+        bridge.early = False
+    else:
+        Bridge(one, other, False)
+
+
+def connect_early(caller: Leg, callee: Leg) -> None:
+    """Let a caller and who rings hear each other until the answer, unless their service has said who hears whom."""
+    for leg in (caller, callee):
+        if leg.reads or (leg.bridge is not None and not leg.bridge.early):
+            return
+    if caller.peer is not callee:
+        Bridge(caller, callee, True)

@@ -13,13 +13,14 @@ CANCEL, BYE or a final response.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gortc.jsip.message import Headers, Request, Response
+from gortc.jsip.ended import cause
+from gortc.jsip.message import Headers, Request, Response, onward
 from gortc.jsip.methods import BYE, CANCEL, TERM
 from gortc.service.bridge import connect
 from gortc.service.inbox import Inbox
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from gortc.service.task import Task
 
 
+COMPLETED_ELSEWHERE: Final[Headers] = {"Reason": cause(200, "Call completed elsewhere")}
+"""What losers of a fork are told, so that no phone shows a missed call (RFC 3326 section 3.1)."""
+
+
 class Race:
     """Which of several legs answers first. `won` fires with it, or fails as the last of them does."""
 
@@ -45,7 +50,7 @@ class Race:
     def answered(self, answer: Response, leg: Leg) -> None:
         """A leg has picked up."""
         if self.won.called:  # two at the same time
-            leg.hang_up()
+            leg.hang_up(headers=COMPLETED_ELSEWHERE)
         else:
             self.won.callback((leg, answer))
 
@@ -71,6 +76,8 @@ class Call:
     _started = False
     _run: Run | None = None
     _joined: Inbox[Leg] | None = None
+    parting: Headers | None = None
+    """What the caller's CANCEL, or its BYE before the answer, carried: for the CANCELs and BYEs that follow."""
 
     def __init__(self, task: Task, logic: Logic) -> None:
         self.task = task
@@ -114,10 +121,11 @@ class Call:
 
     @property
     def carried(self) -> Headers:
-        """The caller's headers that a new leg carries on, Body apart."""
-        if self.first is None:
+        """The caller's headers that a new leg carries on, its `Expire` among them, Body apart."""
+        first = self.first
+        if first is None:
             return {}
-        carried = self.first.carried
+        carried = onward(first)
         carried.pop("Body", None)
         return carried
 
@@ -149,7 +157,11 @@ class Call:
         for leg, ring in zip(legs, ringing, strict=True):
             ring.addCallbacks(race.answered, race.failed, callbackArgs=(leg,))
         try:
-            return await race.won
+            won = await race.won
+            for leg in legs:
+                if leg is not won[0]:
+                    leg.parting = COMPLETED_ELSEWHERE
+            return won
         finally:
             for ring in ringing:
                 ring.cancel()
@@ -180,7 +192,8 @@ class Call:
         finally:
             one.forget_end(first)
             other.forget_end(first)
-        (other if left is one else one).hang_up()
+        word = left.last_word
+        (other if left is one else one).hang_up(headers=word.carried if word is not None else None)
         return left
 
     async def sleep(self, seconds: float) -> None:
@@ -203,6 +216,15 @@ class Call:
         assert leg.session is not None
         self._legs[leg.session] = leg
 
+    def drop(self, leg: Leg) -> None:
+        """The session of a leg is its own no longer."""
+        assert leg.session is not None
+        del self._legs[leg.session]
+
+    def leg_of(self, message: Request | Response) -> Leg | None:
+        """The leg that a message came on; None where it is none of this call's."""
+        return self._legs.get(message.session)
+
     def receive(self, message: Request | Response) -> None:
         """Take a message of any leg; the first one starts the coroutine."""
         if not self._started:
@@ -222,6 +244,7 @@ class Call:
                 if self._joined is not None and not self._legs:  # nobody is left whom anybody could join
                     self._joined.wake()
             elif self._run is not None and self._gives_up(message):
+                self.parting = message.carried
                 self._run.cancel()
 
     def _gives_up(self, message: Request) -> bool:
@@ -247,19 +270,20 @@ class Call:
         if failure is None:
             self._finish()
         elif failure.check(CancelledError):
-            self._finish(487, "the caller has gone")
+            self._finish(487, "the caller has gone", self.parting)
         elif isinstance(failure.value, LegFailed):
+            failed = failure.value
             if self.first is not None and self.caller.unanswered:
-                self.caller.reject(failure.value)
-            self._finish(failure.value.code, str(failure.value))
+                self.caller.reject(failed)
+            self._finish(failed.code, str(failed), {"Reason": cause(failed.code, str(failed))})
         for leg in self._legs.values():
             leg.release()
         self._legs.clear()
         self._caller = self._run = None  # leave no cycle to the collector
 
-    def _finish(self, code: int = 500, reason: str = UNANSWERED) -> None:
+    def _finish(self, code: int = 500, reason: str = UNANSWERED, parting: Headers | None = None) -> None:
         if self.task.owns(self):  # else it has become another service's
-            self.task.finish(code, reason)
+            self.task.finish(code, reason, parting=parting)
 
     def _join(self, request: Request) -> None:
         if request.local or request.method == BYE:

@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
 
+from gortc.jsip.ended import MOVED, STACK, Ended
 from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
-from gortc.jsip.message import Headers, Request, Response, response
+from gortc.jsip.message import Headers, Request, Response, dumps, response
 from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PEER_LOST, PEER_RESUMED, PRACK, TERM, UPDATE
 from gortc.jsip.status import phrase
 from gortc.jsip.uri import BadURI, parse
+from gortc.service.bridge import connect_early
+from gortc.service.early import Early, completed
 from gortc.service.inbox import Inbox
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
+    from gortc.jsip.timers import TimerQueue
+    from gortc.service.bridge import Bridge
     from gortc.service.call import Call
 
 
@@ -37,25 +42,47 @@ class LegFailed(Exception):
 
 
 class Awaited:
-    """Takes the responses to a request that a service awaits: `done` fires with the 2xx."""
+    """Takes the responses to a request that a service awaits: `done` fires with the 2xx; cancelled, it takes an INVITE
+    back.
 
-    __slots__ = ("done", "ringing")
+    `again`: it has been sent once more already, with the interval that the peer wants.
+    """
 
-    def __init__(self, done: Deferred[Response], ringing: Callable[[Response], object] | None) -> None:
-        self.done = done
+    __slots__ = ("again", "done", "leg", "request", "ringing")
+
+    def __init__(self, leg: Leg, request: Request, ringing: Callable[[Response], object] | None) -> None:
+        self.leg = leg
+        self.request = request
         self.ringing = ringing
+        self.again = False
+        self.done: Deferred[Response] = Deferred(self.take_back)
 
     def __call__(self, response: Response) -> None:
         done = self.done
         if done.called:
             return
-        if response.code < 200:
+        code = response.code
+        if code < 200:
             if self.ringing is not None:
                 self.ringing(response)
-        elif response.code < 300:
+        elif code < 300:
             done.callback(response)
+        elif code == 423 and not self.again and (least := self.leg.interval_wanted(response)):
+            self.again = True
+            self.request = self.leg.ask_again(self.request, least)
+            self.leg.expect_answer(self.request, self)
         else:
-            done.errback(LegFailed(response.code, response.headers.get("Desc"), response))
+            done.errback(LegFailed(code, response.headers.get("Desc"), response))
+
+    def take_back(self, _: object) -> None:
+        """It is awaited no longer."""
+        if self.request.method == INVITE:
+            self.leg.cancel(self.request)
+
+    def give_up(self, code: int, reason: str, _: object = None) -> None:
+        """It has taken too long, or the answer is of no use any more."""
+        self.take_back(None)
+        self.done.errback(LegFailed(code, reason))
 
 
 class Leg:
@@ -74,10 +101,16 @@ class Leg:
     _answers: dict[Request, Callable[[Response], None]] | None = None
     _acks: dict[Request, Callable[[Request | None], None]] | None = None
     _closed: tuple[Deferred[Leg], ...] = ()
-    _relay: Callable[[Request], bool] | None = None
+    bridge: Bridge | None = None
+    last_word: Request | None = None
+    """The peer's BYE or CANCEL that ended it, or the stack's."""
+    early: Early | None = None
+    unheard: Headers | None = None
+    """The Body of its provisional response that the caller did not get, with what says what it is."""
+    parting: Headers | None = None
+    """What its CANCEL carries where it is not the caller that has given up."""
     _unread: Inbox[Request] | None = None
-    _heard: tuple[tuple[int, Any], ...] = ()
-    _heard_at = 0.0
+    _patience: TimerQueue[Leg] | None = None
     _on_lost: Callable[[Leg], object] | None = None
     _on_resumed: Callable[[Leg], object] | None = None
 
@@ -127,6 +160,15 @@ class Leg:
         return parse(self.uri).address
 
     @property
+    def ended(self) -> Ended | None:
+        """How it has ended; None as long as it has not, and where nothing was sent on it."""
+        session = self.session
+        if session is None or not self.over:
+            return None
+        by, code, headers = session.ended or (STACK if session.over else MOVED, 0, None)
+        return Ended(by, code, headers)
+
+    @property
     def offer(self) -> Any:
         """The Body of its first request."""
         return self.request.body
@@ -148,18 +190,28 @@ class Leg:
     def ring(self, ringing: Response | None = None, code: int = 180, body: Any = None) -> None:
         """Send a 1xx: the other leg's `ringing` with what it carries, else `code` with `body`.
 
-        The same one is not sent twice, unless it must be repeated to keep the caller waiting (RFC 3261 section
-        13.3.1.1).
+        The same one is not sent twice in a row, unless it must be repeated to keep the caller waiting (RFC 3261 section
+        13.3.1.1). Whoever rings and the caller hear each other's requests from now on, until the answer.
         """
         headers: Headers = {} if body is None else {"Body": body}
+        source = None
         if ringing is not None:
             code, headers = ringing.code, ringing.carried
+            source = self.call.leg_of(ringing)
+        early = self.early
+        if early is None:
+            early = self.early = Early()
         now = self.call.timers.clock.seconds()
-        heard = (code, headers.get("Body"))
-        if heard in self._heard and now - self._heard_at < self.call.times.invite / 2:
+        if early.is_repetition(source, code, headers) and now - early.at < self.call.times.invite / 3:
             return
-        self._heard = (*self._heard[-7:], heard)
-        self._heard_at = now
+        early.at = now
+        if source is not None:
+            if "RSeq" in headers or "Body" in headers:
+                headers = early.share(source, headers)
+            media = early.media
+            talks_to = media if media is not None and media.ringing else source
+            if self.peer is not talks_to:
+                connect_early(self, talks_to)
         self.call.task.answer(self.request, code, headers=headers)
 
     def answer(self, answer: Response | Any = None, headers: Mapping[str, Any] | None = None) -> Deferred[Request]:
@@ -171,7 +223,10 @@ class Leg:
         invite = self.request
         carried: Headers = dict(headers or {})
         if isinstance(answer, Response):
-            carried = {**answer.carried, **carried}
+            said = answer.carried
+            if self.early is not None and "Body" not in said:
+                said = completed(said, self.call.leg_of(answer))
+            carried = {**said, **carried}
         elif answer is not None:
             carried["Body"] = answer
         if not self.unanswered:
@@ -181,15 +236,40 @@ class Leg:
         self.answered = True
         self.expect_ack(invite, partial(self._acked, answer, done))
         self.call.task.answer(invite, 200, headers=carried)
+        if invite.session.channel.away:
+            self.wait_for_return()
         return done
 
     def _acked(self, answer: Any, done: Deferred[Request], ack: Request | None) -> None:
         if ack is None:
-            done.errback(LegFailed(487, "the caller has gone"))
+            done.errback(LegFailed(487, "the caller has gone" if self.over else "the caller is away"))
             return
         if isinstance(answer, Response) and not answer.session.over:
             self.call.task.ack(answer.request, headers=ack.carried)
+        self.early = None
         done.callback(ack)
+        if self.bridge is not None and self.bridge.early:  # their service has not connected them
+            self.bridge.undo()
+
+    def wait_for_return(self) -> None:
+        """The peer is away, and has not acknowledged an answer: who gave it waits for a while, and not at all for a
+        peer that has closed its connection."""
+        if self._acks and self._patience is None:
+            seconds = 0.0 if self.session is not None and self.session.channel.closed else self.call.times.absent
+            self._patience = self.call.timers.start(seconds, _lose_patience, self)
+
+    def lose_patience(self) -> None:
+        """It does not come back: no ACK is waited for any more."""
+        self._patience = None
+        acks, self._acks = self._acks, None
+        if acks:
+            for acked in acks.values():
+                acked(None)
+
+    def _stop_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.stop(self)
+            self._patience = None
 
     def _forget_ack(self, invite: Request, _: object) -> None:
         if self._acks:
@@ -243,33 +323,48 @@ class Leg:
             invite = self._send(INVITE, offer, carried)
         except BadURI as bad:
             return fail(LegFailed(400, str(bad)))
-        done: Deferred[Response] = Deferred(partial(self._take_back, invite))
-        self.expect_answer(invite, Awaited(done, ringing))
+        awaited = Awaited(self, invite, ringing)
+        done = awaited.done
+        self.expect_answer(invite, awaited)
         if within is not None:
-            too_slow = partial(self._give_up, invite, done, 408, f"no answer in {within} s")
+            self.call.task.sets_times = True
+            too_slow = partial(awaited.give_up, 408, f"no answer in {within} s")
             queue = self.call.timers.start(within, _call, too_slow)
             done.addBoth(_after, partial(queue.stop, too_slow))
         if until is not None:
             gone = until.closed()
-            gone.addCallbacks(partial(self._give_up, invite, done, 487, "the caller has gone"), _ignore)
+            gone.addCallbacks(partial(awaited.give_up, 487, "the caller has gone"), _ignore)
             done.addBoth(_after, gone.cancel)
         return done
 
-    def _take_back(self, invite: Request, _: object) -> None:
-        self.cancel(invite)
+    def interval_wanted(self, refused: Response) -> int:
+        """The session interval, in seconds, that a callee wants who has refused ours with 423 (RFC 4028 section 7.1);
+        0 where that can't be."""
+        least = refused.headers.get("Min-Expire")
+        times = self.call.times
+        if refused.request.method in (INVITE, UPDATE) and type(least) is int:
+            return least if times.session_min <= least <= times.session_max else 0
+        return 0
 
-    def _give_up(self, invite: Request, done: Deferred[Response], code: int, reason: str, _: object = None) -> None:
-        self.cancel(invite)
-        done.errback(LegFailed(code, reason))
+    def ask_again(self, request: Request, expire: int) -> Request:
+        """Send a request of ours that was refused once more, with another `Expire`."""
+        headers: Headers = {**request.carried, "Expire": expire}
+        if request is self._first:  # its dialogue has ended with it
+            for name in ("Router", "Max-Forwards"):
+                if name in request.headers:
+                    headers[name] = request.headers[name]
+            self.call.drop(self)
+            self.session = None
+        return self._send(request.method, None, headers)
 
     def ack(self, answer: Response, body: Any = None, headers: Mapping[str, Any] | None = None) -> None:
         """Acknowledge an answer that no other leg's ACK acknowledges."""
         self.call.task.ack(answer.request, body, headers)
 
-    def cancel(self, invite: Request) -> None:
-        """Cancel an INVITE of this leg."""
+    def cancel(self, invite: Request, headers: Mapping[str, Any] | None = None) -> None:
+        """Cancel an INVITE of this leg; the CANCEL carries `headers`, or what the caller's own CANCEL carried."""
         if not self.over:
-            self.call.task.cancel(invite)
+            self.call.task.cancel(invite, headers or self.parting or self.call.parting)
 
     # either
 
@@ -290,9 +385,9 @@ class Leg:
             request = self._send(method, body, headers)
         except BadURI as bad:
             return fail(LegFailed(400, str(bad)))
-        done: Deferred[Response] = Deferred()
-        self.expect_answer(request, Awaited(done, progress))
-        return done
+        awaited = Awaited(self, request, progress)
+        self.expect_answer(request, awaited)
+        return awaited.done
 
     def closed(self) -> Deferred[Leg]:
         """Fires when the leg is over: hung up, failed, lost. With the leg."""
@@ -311,10 +406,18 @@ class Leg:
         """Call `lost` with the leg when its peer has lost its connection, and `resumed` when it is back."""
         self._on_lost, self._on_resumed = lost, resumed
 
-    def hang_up(self, code: int = 480, reason: str | None = None) -> None:
-        """End it as its state asks: BYE, CANCEL, or a final response with `code`; `reason` says why."""
+    def hang_up(self, code: int = 480, reason: str | None = None, headers: Mapping[str, Any] | None = None) -> None:
+        """End it as its state asks: BYE, CANCEL, or a final response with `code`; `reason` says why.
+
+        A BYE or a CANCEL carries `headers`, too, `Body` among them. Raises TypeError where one is no JSON value.
+        """
         if self.session is not None and not self.over:
-            self.session.abandon(487 if self.talking else code, reason, reason)
+            parting = dict(headers or {})
+            if reason is not None:
+                parting["Reason"] = reason
+            if parting:
+                dumps(parting)
+            self.session.abandon(487 if self.talking else code, reason, parting)
 
     @property
     def requests(self) -> AsyncIterator[Request]:
@@ -329,10 +432,21 @@ class Leg:
 
     # from the task
 
-    def start_relay(self, peer: Leg, relay: Callable[[Request], bool]) -> None:
-        """Hand what is sent on this leg to a bridge, which takes it to `peer`."""
-        self.peer = peer
-        self._relay = relay
+    def join(self, bridge: Bridge, peer: Leg) -> None:
+        """Hand what is sent on this leg to a bridge, which takes it to `peer`; whoever heard it before does no more."""
+        if self.bridge is not None:
+            self.bridge.undo()
+        self.bridge, self.peer = bridge, peer
+
+    def leave(self, bridge: Bridge) -> None:
+        """That bridge relays no more."""
+        if self.bridge is bridge:
+            self.bridge = self.peer = None
+
+    @property
+    def reads(self) -> bool:
+        """Whether its service reads what it sends in its dialogue."""
+        return self._unread is not None
 
     def expect_answer(self, request: Request, answered: Callable[[Response], None]) -> None:
         """Call `answered` with each response to `request`."""
@@ -372,21 +486,28 @@ class Leg:
         if isinstance(message, Response):
             self._receive_response(message)
         elif message.method == ACK:
+            if self._patience is not None:
+                self._stop_patience()
             if self._acks and message.related is not None and (acked := self._acks.pop(message.related, None)):
                 acked(message)
         elif message.method == BYE:
+            self.last_word = message
             self._end()
         elif message.method == PEER_LOST:
+            self.wait_for_return()
             if self._on_lost is not None:
                 self._on_lost(self)
         elif message.method == PEER_RESUMED:
+            self._stop_patience()
             if self._on_resumed is not None:
                 self._on_resumed(self)
         elif message.method == TERM:
             self._end()
             for request in list(self._answers or ()):  # sent as the session ended: nobody answers any more
                 self._receive_response(response(request, 487, local=True))
-        elif not (self._relay is not None and self._relay(message)) and message.method != CANCEL:
+        elif self.bridge is not None:
+            self.bridge.relay(self, message)
+        elif message.method != CANCEL:
             self._take(message)
 
     def _receive_response(self, response: Response) -> None:
@@ -413,11 +534,11 @@ class Leg:
         if self.over:
             return
         self.over = True
-        self.peer = self._relay = self._on_lost = self._on_resumed = None
-        acks, self._acks = self._acks, None
-        if acks:
-            for acked in acks.values():
-                acked(None)
+        self.peer = self.bridge = self.early = self._on_lost = self._on_resumed = None
+        if self._patience is not None:
+            self._stop_patience()
+        if self._acks:
+            self.lose_patience()
         if self._unread is not None:
             self._unread.wake()
         closed, self._closed = self._closed, ()
@@ -454,6 +575,11 @@ def _after(outcome: Any, tidy: Callable[[], object]) -> Any:
 
 def _ignore(_: object) -> None:
     """Nobody waits for this failure."""
+
+
+def _lose_patience(leg: Leg) -> None:
+    """The peer of `leg` has been away for too long."""
+    leg.lose_patience()
 
 
 def _is_open(request: Request) -> bool:

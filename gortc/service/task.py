@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from gortc.jsip.invite_session import CALLING, EARLY, InviteSession
 from gortc.jsip.layers import Owner
 from gortc.jsip.message import Headers, Request, Response, encode, response, term
 from gortc.jsip.methods import ACK, CANCEL, INVITE, TERM
@@ -63,6 +64,8 @@ class Task(Owner):
     _mailbox: list[Request | Response | Session] | None = None
     _awaited: dict[Awaited, None] | None = None
     _relids: tuple[tuple[dict[Any, Task], Any], ...] = ()
+    sets_times = False
+    """Whether it rings callees for so long, and no longer."""
     _running = False
     _ended = False
 
@@ -126,6 +129,16 @@ class Task(Owner):
         else:
             self.receive(term(session))
 
+    def rings_on(self, time: float) -> bool:
+        """Whether an INVITE of its own waits for an answer, and has begun to after `time`, on the clock; or is not the
+        last one, for whoever sets callees a time has something else to do after it."""
+        for session in self.sessions:
+            if isinstance(session, InviteSession) and session.outgoing and session.state in (CALLING, EARLY):
+                invite = session.transactions[1]
+                if self.sets_times or (invite.timer is not None and invite.timer.started(invite) > time):
+                    return True
+        return False
+
     def _give(self, message: Request | Response) -> None:
         if self._instance is None:
             return
@@ -177,7 +190,7 @@ class Task(Owner):
     def _fail(self, failure: Failure) -> None:
         dialogues = [session.dialogue_id for session in self.sessions]
         self.context.failed(failure, dialogues)
-        self._end(500, "service failed", "service failed")
+        self._end(500, "service failed", {"Reason": "service failed"})
 
     # what the instance may do
 
@@ -266,9 +279,9 @@ class Task(Owner):
             ack.headers["Body"] = body
         self.send(ack)
 
-    def cancel(self, invite: Request) -> None:
-        """Cancel `invite`, a request of this instance that has no final response yet."""
-        self.send(invite.session.related(CANCEL, invite))
+    def cancel(self, invite: Request, headers: Mapping[str, Any] | None = None) -> None:
+        """Cancel `invite`, a request of this instance that has no final response yet; its CANCEL carries `headers`."""
+        self.send(invite.session.related(CANCEL, invite, headers))
 
     def send(self, message: Request | Response) -> None:
         """Send a message made for one of the legs. Raises TypeError where a header is no JSON value."""
@@ -312,12 +325,18 @@ class Task(Owner):
         """Whether `instance` still is this task's."""
         return self._instance is instance
 
-    def finish(self, code: int = 500, reason: str = UNANSWERED, bye_reason: str | None = None) -> None:
-        """End the instance. What its legs have open is cancelled, hung up (`bye_reason` says why, if anything does),
-        or answered `code` with `reason`."""
-        self._end(code, reason, bye_reason)
+    def finish(
+        self,
+        code: int = 500,
+        reason: str = UNANSWERED,
+        bye_reason: str | None = None,
+        parting: Headers | None = None,
+    ) -> None:
+        """End the instance. What its legs have open is answered `code` with `reason`, cancelled, or hung up; a CANCEL
+        or BYE carries the headers `parting`, or `bye_reason` as its `Reason`."""
+        self._end(code, reason, {"Reason": bye_reason} if bye_reason else parting)
 
-    def _end(self, code: int, reason: str, bye_reason: str | None) -> None:
+    def _end(self, code: int, reason: str, parting: Headers | None) -> None:
         if self._ended:
             return
         self._ended = True
@@ -333,4 +352,4 @@ class Task(Owner):
                 awaited.cancel()
         for session in sessions:
             if not session.over:
-                session.abandon(code, reason, bye_reason)
+                session.abandon(code, reason, parting)

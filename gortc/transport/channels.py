@@ -26,6 +26,9 @@ REPLACED: Final = 4001
 POLICY: Final = 1008
 """RFC 6455 section 7.4.1: the peer violates a policy; here, it keeps sending garbage."""
 
+ORDERLY: Final = frozenset((1000, 1001))
+"""RFC 6455 section 7.4.1: the peer has done what it came for, or its page is left."""
+
 
 class Elsewhere(Protocol):
     """What leads to other nodes (`gortc.transport.outbound.Outbound`)."""
@@ -57,7 +60,10 @@ class PeerChannel(Channel):
     an answer that no session stands behind).
     """
 
-    __slots__ = ("_channels", "_left", "_strikes", "_told_lost", "_waiting_bytes", "connection", "waiting", "window")
+    __slots__ = (
+        "_channels", "_closed_with", "_left", "_strikes", "_told_lost", "_waiting_bytes", "connection", "waiting",
+        "window",
+    )  # fmt: skip
 
     def __init__(self, channels: Channels, name: str) -> None:
         super().__init__(name)
@@ -69,6 +75,8 @@ class PeerChannel(Channel):
         self._told_lost = False
         self._left = False
         self._strikes: deque[float] | None = None
+        self._closed_with = 0
+        """The code with which the peer has closed its last connection."""
 
     # down
 
@@ -142,9 +150,15 @@ class PeerChannel(Channel):
     def bind(self, connection: Connection) -> None:
         """`connection` carries it from now on; another one that did is closed as replaced."""
         old, self.connection = self.connection, connection
+        self._closed_with = 0
         self._channels.stay(self)
         if old is not None and old is not connection:
             old.close(REPLACED, "replaced")
+
+    def closed_by_peer(self, connection: Connection, code: int) -> None:
+        """The peer has closed `connection` with `code`."""
+        if self.connection is connection:
+            self._closed_with = code
 
     def catch_up(self) -> None:
         """The peer is back: send what has waited, and let time run again for its dialogues."""
@@ -223,6 +237,11 @@ class PeerChannel(Channel):
     def away(self) -> bool:
         """Whether the peer has no connection at the moment."""
         return self.connection is None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the peer is away because it has closed its connection in an orderly way."""
+        return self._closed_with in ORDERLY
 
     def end_grace(self) -> None:
         """It is over."""

@@ -156,6 +156,8 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> None:  # noqa: N802, N803
         """The other side leaves: it is to close the connection, and soon (RFC 6455 section 7.1.1)."""
+        if self.state == self.STATE_OPEN:  # else it answers that we do
+            self._hop.closed_by_peer(self, code or 0)
         super().onCloseFrame(code, reasonRaw)
         self._leave()
         self.end_soon()

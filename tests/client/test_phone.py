@@ -216,7 +216,8 @@ def test_400_rings_the_agents_one_by_one(lab: Lab) -> None:
     lab.advance(15)
     silent.heard("alice@gortc.local calls: answer or reject", "alice@gortc.local has given up")
     third.type("answer")
-    alice.heard("calling 400@gortc.local", "400@gortc.local: 180 Ringing", "talking to 400@gortc.local")
+    rings = "400@gortc.local: 180 Ringing"
+    alice.heard("calling 400@gortc.local", rings, rings, rings, "talking to 400@gortc.local")
     third.type("hang up")
     alice.heard("the call with 400@gortc.local is over")
     for handset in (alice, busy, silent, third):

@@ -17,13 +17,15 @@ def test_a_200_to_a_reinvite_that_crosses_our_bye_is_acknowledged(stage: Stage) 
     )  # fmt: skip
 
 
-def test_a_refused_refresh_ends_the_session_before_the_service_is_told(stage: Stage) -> None:
-    """RFC 5057 section 5.1: a BYE would go to a peer that has just said it doesn't know the dialogue."""
+def test_a_refused_refresh_ends_the_session_once(stage: Stage) -> None:
+    """The service ends as it is told: the peer has had its BYE."""
     stage.probe.reactions["BYE (local)"] = lambda task, _: task.finish()
     stage.play("service INVITE", "bob 200", "service ACK", "wait 200")
     stage.forget()
     stage.play("bob 481 UPDATE")
-    stage.said("bob > 481 UPDATE", "service BYE (local)")
+    stage.said("bob > 481 UPDATE", "bob < BYE", "service BYE (local)")
+    stage.play("bob 481 BYE")
+    stage.forget()
 
 
 def test_a_first_request_to_what_is_no_uri_is_garbage(stage: Stage) -> None:
@@ -53,18 +55,22 @@ def test_a_200_has_its_ack_also_where_the_session_ends_before_the_services(stage
     stage.play("service INVITE", "bob 200", "service INFO")
     stage.forget()
     stage.play(f"bob {code} INFO")
-    stage.said(f"bob > {code} INFO", f"service {code} INFO", "bob < ACK", "service TERM")
+    stage.said(f"bob > {code} INFO", f"service {code} INFO", "bob < ACK", "bob < BYE", "service BYE (local)")
+    stage.play("bob 200 BYE")
+    stage.said("bob > 200 BYE", "service TERM")
 
 
 @pytest.mark.proves("S-26")
 @pytest.mark.parametrize("code", [408, 481])
-def test_nothing_more_goes_to_a_peer_that_does_not_know_the_dialogue(stage: Stage, code: int) -> None:
-    """The service ends as it is told: its leg must not be hung up, for there is none."""
+def test_a_peer_that_does_not_know_the_dialogue_is_hung_up_once(stage: Stage, code: int) -> None:
+    """The service ends as it is told, and hangs up its leg: the stack has nothing to add."""
     stage.probe.reactions[f"{code} INFO"] = lambda task, _: task.finish()
     stage.play("service INVITE", "bob 200", "service ACK", "service INFO")
     stage.forget()
     stage.play(f"bob {code} INFO")
-    stage.said(f"bob > {code} INFO", f"service {code} INFO")
+    stage.said(f"bob > {code} INFO", f"service {code} INFO", "bob < BYE")
+    stage.play("bob 481 BYE")
+    stage.forget()
 
 
 @pytest.mark.proves("S-22")

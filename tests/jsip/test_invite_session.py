@@ -370,12 +370,22 @@ def test_no_final_response_from_the_service_in_60_s(stage: Stage) -> None:
     stage.said("alice > ACK", "service TERM")
 
 
-@pytest.mark.proves("S-25", "X-4")
-def test_nor_in_600_s_in_all(stage: Stage) -> None:
-    stage.play("alice INVITE")
-    for _ in range(19):
-        stage.play("wait 30", "service 180")
-    stage.play("wait 29.9")
+@pytest.mark.proves("S-23", "X-4")
+def test_a_sent_invite_that_waits_in_a_queue_waits_on(stage: Stage) -> None:
+    """Each 182 starts the 600 s in all again; others don't."""
+    stage.play("service INVITE", *["wait 25", "bob 182"] * 60, *["wait 50", "bob 180"] * 11, "wait 49.9")
+    stage.forget()
+    stage.play("wait 0.1")
+    stage.said("bob < CANCEL", "service 408 INVITE (local)")
+    stage.play("bob 487 INVITE")
+    stage.forget()
+
+
+@pytest.mark.proves("S-25")
+@pytest.mark.parametrize("code", [180, 182, 183])
+def test_a_received_invite_waits_as_long_as_the_service_says_so(stage: Stage, code: int) -> None:
+    stage.play("alice INVITE", *["wait 25", f"service {code}"] * 60, "wait 59.9")
+    assert stage.lines.count(f"alice < {code} INVITE") == 60
     stage.forget()
     stage.play("wait 0.1")
     stage.said("alice < 408 INVITE", "service CANCEL (local)")
@@ -383,9 +393,42 @@ def test_nor_in_600_s_in_all(stage: Stage) -> None:
     stage.said("service TERM")
 
 
-@pytest.mark.proves("S-17", "S-21", "X-4", "X-6", "X-7")
+@pytest.mark.proves("S-65")
+def test_the_caller_of_a_service_that_rings_somebody_is_kept_waiting(stage: Stage) -> None:
+    """By a 183 when half of its time has passed in silence, again and again."""
+    stage.play("alice INVITE", "wait 15")
+    stage.task.open(stage.person("bob").name)
+    stage.play("wait 14.9")
+    stage.said("alice > INVITE", "service INVITE", "bob < INVITE")
+    stage.play("wait 0.1")
+    stage.said("alice < 183 INVITE")
+    stage.play("wait 15", "bob 180", "wait 14.9")
+    stage.said("bob > 180 INVITE", "service 180 INVITE")
+    stage.play("wait 0.1")
+    stage.said("alice < 183 INVITE")
+    stage.play("bob 486", "wait 59.9")  # nobody rings any more
+    stage.said("bob > 486 INVITE", "bob < ACK", "service 486 INVITE", "service TERM")
+    stage.play("wait 0.1")
+    stage.said("alice < 408 INVITE", "service CANCEL (local)")
+    stage.play("alice ACK")
+    stage.forget()
+
+
+@pytest.mark.proves("S-25")
+def test_a_caller_and_a_callee_who_begin_at_the_same_time_have_the_same_time(stage: Stage) -> None:
+    stage.play("alice INVITE")
+    stage.task.open(stage.person("bob").name)
+    stage.play("wait 60")
+    assert sorted(stage.lines[-4:]) == [
+        "alice < 408 INVITE", "bob < CANCEL", "service 408 INVITE (local)", "service CANCEL (local)",
+    ]  # fmt: skip
+    stage.play("alice ACK", "bob 487 INVITE")
+    stage.forget()
+
+
+@pytest.mark.proves("S-17", "S-21", "X-6", "X-7")
 @pytest.mark.parametrize(("code", "seconds"), [(200, 31.9), (486, 4.9)])
-def test_the_600_s_end_with_the_final_response(stage: Stage, code: int, seconds: float) -> None:
+def test_the_caller_waits_no_longer_than_for_the_final_response(stage: Stage, code: int, seconds: float) -> None:
     stage.play("alice INVITE", *["wait 30", "service 180"] * 19, "wait 29", f"service {code}")
     stage.forget()
     stage.play(f"wait {seconds}")
@@ -421,17 +464,62 @@ def test_200_to_a_re_invite_not_acknowledged_in_32_s(stage: Stage) -> None:
 @pytest.mark.parametrize("code", [408, 481])
 @pytest.mark.parametrize("method", ["INFO", "UPDATE", "MESSAGE"])
 def test_received_481_or_408_to_our_request_in_the_dialogue(stage: Stage, method: str, code: int) -> None:
-    stage.play(*SENT, f"service {method} offer", f"bob {code}")
-    assert stage.node.census()["sessions"] == 0
+    stage.play(*SENT, f"service {method} offer")
     stage.forget()
-    assert [stage.probe.messages[-2].code, stage.probe.messages[-1].code] == [code, 0]
+    stage.play(f"bob {code}")
+    stage.said(f"bob > {code} {method}", f"service {code} {method}", "bob < BYE", "service BYE (local)")
+    assert stage.person("bob").inbox[-1]["Reason"] == f'SIP;cause={code};text="the dialogue is over"'
+    assert stage.session.ended is not None
+    assert stage.session.ended[:2] == ("peer", code)
+    stage.play("bob 200 BYE")
+    stage.said("bob > 200 BYE", "service TERM")
 
 
 @pytest.mark.proves("S-26")
-def test_received_481_to_our_re_invite(stage: Stage) -> None:
-    stage.play(*RECEIVED, "service INVITE offer", "alice 481")
-    assert stage.lines[-4:] == ["alice > 481 INVITE", "alice < ACK", "service 481 INVITE", "service TERM"]
+@pytest.mark.parametrize("code", [408, 481])
+def test_received_481_or_408_to_our_re_invite(stage: Stage, code: int) -> None:
+    stage.play(*RECEIVED, "service INVITE offer")
     stage.forget()
+    stage.play(f"alice {code}")
+    stage.said(
+        f"alice > {code} INVITE", "alice < ACK", f"service {code} INVITE", "alice < BYE", "service BYE (local)",
+    )  # fmt: skip
+    stage.play("alice 481 BYE")
+    stage.said("alice > 481 BYE", "service TERM")
+
+
+@pytest.mark.proves("S-26")
+@pytest.mark.parametrize("code", [408, 481])
+@pytest.mark.parametrize("method", ["INFO", "PRACK", "UPDATE", "MESSAGE"])
+def test_received_481_or_408_before_the_callee_has_answered(stage: Stage, method: str, code: int) -> None:
+    stage.play("service INVITE", "bob 180", f"service {method} offer")
+    stage.forget()
+    stage.play(f"bob {code} {method}")
+    stage.said(f"bob > {code} {method}", f"service {code} {method}", "bob < CANCEL", "service 408 INVITE (local)")
+    stage.play("bob 487 INVITE")
+    stage.said("bob > 487 INVITE", "bob < ACK", "service TERM")
+
+
+@pytest.mark.proves("S-26")
+@pytest.mark.parametrize("code", [408, 481])
+def test_received_481_or_408_before_we_have_answered(stage: Stage, code: int) -> None:
+    stage.play("alice INVITE", "service 180", "service INFO")
+    stage.forget()
+    stage.play(f"alice {code} INFO")
+    stage.said(f"alice > {code} INFO", f"service {code} INFO", "alice < 408 INVITE", "service CANCEL (local)")
+    stage.play("alice ACK")
+    stage.said("alice > ACK", "service TERM")
+
+
+@pytest.mark.proves("S-26")
+@pytest.mark.parametrize("code", [408, 481])
+def test_received_481_or_408_as_the_callee_is_cancelled(stage: Stage, code: int) -> None:
+    stage.play("service INVITE", "bob 180", "service INFO", "service CANCEL")
+    stage.forget()
+    stage.play(f"bob {code} INFO")
+    stage.said(f"bob > {code} INFO", f"service {code} INFO")
+    stage.play("bob 487 INVITE")
+    stage.said("bob > 487 INVITE", "bob < ACK", "service 487 INVITE", "service TERM")
 
 
 @pytest.mark.proves("S-45")
@@ -744,7 +832,7 @@ def test_a_re_invite_that_the_service_does_not_answer(stage: Stage) -> None:
     again = stage.received("INVITE")
     stage.forget()
     stage.play("wait 60", "alice ACK")
-    stage.said("alice < 408 INVITE", "service CANCEL (local)", "alice > ACK")
+    stage.said("alice < 504 INVITE", "service CANCEL (local)", "alice > ACK")  # it ends nothing
     assert getattr(stage.probe.messages[-1], "related", None) is again
     stage.play("alice BYE")
     stage.said("alice > BYE", "alice < 200 BYE", "service BYE", "service TERM")

@@ -150,7 +150,22 @@ def test_any_answer_but_481_and_408_proves_life(stage: Stage, code: int) -> None
 def test_481_and_408_end_the_session(stage: Stage, code: int) -> None:
     sent(stage)
     stage.play("wait 100", f"bob {code} UPDATE")
-    stage.said("bob < UPDATE", f"bob > {code} UPDATE", "service BYE (local)", "service TERM")
+    stage.said("bob < UPDATE", f"bob > {code} UPDATE", "bob < BYE", "service BYE (local)")
+    stage.play("bob 481 BYE")
+    stage.said("bob > 481 BYE", "service TERM")
+
+
+@pytest.mark.proves("S-66")
+@pytest.mark.parametrize(("least", "then"), [(900, 900), (86_400, 86_400), (86_401, 300), (299, 300), ("900", 300)])
+def test_423_to_a_refresh(stage: Stage, least: object, then: int) -> None:
+    """The next one has the interval that the peer wants, where that can be."""
+    sent(stage)
+    stage.play("wait 100")
+    stage.talks["bob"].reply(423, to=stage.arrived("bob", "UPDATE"), Min_Expire=least)
+    stage.play("wait 100")
+    assert stage.person("bob").inbox[-1]["Expire"] == then
+    stage.play("bob 200 UPDATE", "bob BYE")
+    stage.forget()
 
 
 @pytest.mark.proves("S-56")

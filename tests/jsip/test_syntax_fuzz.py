@@ -568,7 +568,7 @@ def test_no_stream_of_bytes_hurts_a_node(data: bytes, split: int) -> None:
                 assert verdict(payload) == {TAKEN}
             elif opcode == CLOSE and payload:
                 assert int.from_bytes(payload[:2], "big") in range(1000, 5000)
-        question = {"Type": "OPTIONS", **NAMES, **ASKED}
+        question = {"Type": "OPTIONS", **NAMES, "Request-URI": "gortc.local"}
         bob.send(frame(orjson.dumps(question)))
         (answer,) = [json.loads(payload) for opcode, payload in bob.take() if opcode == TEXT]
         assert (answer["Code"], answer["DialogueID"]) == (200, "d1")

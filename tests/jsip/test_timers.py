@@ -236,7 +236,7 @@ TIMES: dict[str, Any] = {time.name: 1 if isinstance(time.default, int) else 0.5 
 @pytest.mark.parametrize("name", TIMES)
 def test_the_shortest_times(name: str) -> None:
     assert getattr(Times(**{name: TIMES[name]}), name) == TIMES[name]
-    none: dict[str, Any] = {name: -0.5 if name in ("session_margin", "drain") else 0}
+    none: dict[str, Any] = {name: -0.5 if name in ("session_margin", "drain", "absent") else 0}
     with pytest.raises(ValueError, match=name):
         Times(**none)
 

@@ -55,7 +55,11 @@ INVITE_CLIENT: Cells = {
 INVITE_SERVER: Cells = {
     "proceeding": {
         "100": "proceeding", "1xx": "proceeding", "2xx": "accepted", "3xx-6xx": "completed", "CANCEL": "proceeding",
-        "expired": "proceeding",
+        "expired": "quiet",
+    },
+    "quiet": {
+        "100": "quiet", "1xx": "proceeding", "2xx": "accepted", "3xx-6xx": "completed", "CANCEL": "quiet",
+        "expired": "quiet",
     },
     "accepted": {"ACK": "done", "CANCEL": "accepted", "expired": "done"},
     "completed": {"ACK": "done", "CANCEL": "completed", "expired": "done"},
@@ -110,12 +114,12 @@ REQUEST_SERVER_PLAY: Play = {
     ("unanswered", "1xx"): ("service 180 INFO", "proceeding", ["alice < 180 INFO"]),
     ("unanswered", "2xx"): ("service 200 INFO", "done", ["alice < 200 INFO"]),
     ("unanswered", "3xx-6xx"): ("service 404 INFO", "done", ["alice < 404 INFO"]),
-    ("unanswered", "expired"): ("wait 5", "done", ["alice < 408 INFO"]),
+    ("unanswered", "expired"): ("wait 5", "done", ["alice < 504 INFO"]),
     ("proceeding", "100"): ("service 100 INFO", "proceeding", ["alice < 100 INFO"]),
     ("proceeding", "1xx"): ("service 183 INFO", "proceeding", ["alice < 183 INFO"]),
     ("proceeding", "2xx"): ("service 202 INFO", "done", ["alice < 202 INFO"]),
     ("proceeding", "3xx-6xx"): ("service 503 INFO", "done", ["alice < 503 INFO"]),
-    ("proceeding", "expired"): ("wait 60", "done", ["alice < 408 INFO"]),
+    ("proceeding", "expired"): ("wait 60", "done", ["alice < 504 INFO"]),
 }
 
 INVITE_CLIENT_WAYS = {
@@ -161,6 +165,7 @@ INVITE_CLIENT_PLAY: Play = {
 
 INVITE_SERVER_WAYS = {
     "proceeding": ["alice INVITE"],
+    "quiet": ["alice INVITE", "wait 30"],
     "accepted": ["alice INVITE", "service 200"],
     "completed": ["alice INVITE", "service 486"],
 }
@@ -174,7 +179,16 @@ INVITE_SERVER_PLAY: Play = {
     ("proceeding", "CANCEL"): (
         "alice CANCEL", "completed", ["alice > CANCEL", "alice < 200 CANCEL", "alice < 487 INVITE", "service CANCEL"],
     ),
-    ("proceeding", "expired"): ("wait 60", "completed", ["alice < 408 INVITE", "service CANCEL (local)"]),
+    ("proceeding", "expired"): ("wait 30", "quiet", []),
+    ("quiet", "100"): ("service 100", "quiet", []),
+    ("quiet", "1xx"): ("service 180", "proceeding", ["alice < 180 INVITE"]),
+    ("quiet", "2xx"): ("service 200", "accepted", ["alice < 200 INVITE"]),
+    ("quiet", "3xx-6xx"): ("service 486", "completed", ["alice < 486 INVITE"]),
+    ("quiet", "ACK"): ("alice ACK", "quiet", ["alice > ACK"]),
+    ("quiet", "CANCEL"): (
+        "alice CANCEL", "completed", ["alice > CANCEL", "alice < 200 CANCEL", "alice < 487 INVITE", "service CANCEL"],
+    ),
+    ("quiet", "expired"): ("wait 30", "completed", ["alice < 408 INVITE", "service CANCEL (local)"]),
     ("accepted", "100"): ("service 100", "accepted", []),
     ("accepted", "1xx"): ("service 180", "accepted", []),
     ("accepted", "2xx"): ("service 200", "accepted", []),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gortc.client.dialogue import opening
 from gortc.testing import Lab, Talk, User
 from slp_plugins.default import default
 from slp_plugins.echo import echo
@@ -53,7 +54,7 @@ def finish(lab: Lab, one: Talk, other: Talk) -> None:
 def test_call_with_its_headers() -> None:
     lab, alice, bob = pair()
     call = alice.call("bob", "an offer", Content_Type="sdp", X_Note=[1, 2], Expire=90)
-    leg = bob.answering(Body="an offer", Content_Type="sdp", X_Note=[1, 2], Expire=600, CSeq=1)
+    leg = bob.answering(Body="an offer", Content_Type="sdp", X_Note=[1, 2], Expire=90, CSeq=1)
     assert (leg.request["From"], leg.request["To"]) == ("alice@gortc.local", "bob@gortc.local")
     assert leg.id != call.id
     leg.reply(183, "early media", X_Ring="a")
@@ -126,7 +127,7 @@ def test_unknown_domain() -> None:
 def test_no_answer() -> None:
     lab, call, leg = early()
     lab.advance(60)
-    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(200, to=leg.expect("CANCEL", Reason='SIP;cause=408;text="no answer in time"'))
     leg.reply(487)
     leg.expect("ACK")
     assert call.user.inbox[0]["Code"] == 408
@@ -392,7 +393,7 @@ def test_request_that_is_not_answered() -> None:
     call.send("INFO", "news")
     leg.expect("INFO")
     lab.advance(5)
-    call.expect(408)
+    call.expect(504)  # it ends nothing
     finish(lab, call, leg)
 
 
@@ -456,10 +457,47 @@ def test_message_that_is_not_answered() -> None:
     lab.check_empty()
 
 
-def test_options_is_the_nodes_to_answer() -> None:
+@pytest.mark.proves("D-24")
+@pytest.mark.parametrize("code", [200, 486, 603])
+def test_options_says_what_a_user_would_say(code: int) -> None:
     lab, alice, bob = pair()
-    alice.open("OPTIONS", "bob").expect(200)
-    bob.expect_nothing()
+    options = alice.open("OPTIONS", "bob", X_Note="n")
+    bob.answering("OPTIONS", X_Note="n").reply(code, {"media": "audio"}, Accept="sdp")
+    options.expect(code, Body={"media": "audio"}, Accept="sdp")
+    lab.check_empty()
+
+
+@pytest.mark.proves("D-24")
+@pytest.mark.parametrize("code", [405, 501, None])
+def test_options_to_a_user_who_does_not_know_it(code: int | None) -> None:
+    lab, alice, bob = pair()
+    options = alice.open("OPTIONS", "bob")
+    asked = bob.answering("OPTIONS")
+    if code is not None:
+        asked.reply(code)
+    else:
+        lab.advance(1.9)
+        options.expect_nothing()
+        lab.advance(0.1)
+    options.expect(200, Allow="INVITE, MESSAGE, OPTIONS, REGISTER")
+    lab.advance(5)
+    lab.check_empty()
+
+
+@pytest.mark.proves("D-24")
+@pytest.mark.parametrize(("called", "code"), [("carol", 480), ("carol@elsewhere.example", 404)])
+def test_options_to_nobody(called: str, code: int) -> None:
+    lab, alice, _ = pair()
+    alice.open("OPTIONS", called).expect(code)
+    lab.check_empty()
+
+
+@pytest.mark.proves("D-24")
+def test_options_to_the_node_is_its_own_to_answer() -> None:
+    lab, alice, _ = pair()
+    request = opening("OPTIONS", alice.name, "gortc.local")
+    alice.send(request)
+    alice.expect(200, Allow="INVITE, MESSAGE, OPTIONS, REGISTER")
     lab.check_empty()
 
 

@@ -38,7 +38,7 @@ def test_first_agent_answers() -> None:
     call = alice.call(NUMBER, "an offer", P_Asserted_Identity="alice", Expire=300)
     leg = one.answering(Body="an offer", From="alice@gortc.local", To=NUMBER, P_Asserted_Identity="alice")
     assert leg.request["Request-URI"] == "agent1@gortc.local"
-    assert leg.request["Expire"] == 600  # a leg's own
+    assert leg.request["Expire"] == 300  # what the caller wants
     talk(call, leg)
     two.expect_nothing()
     finish(lab, call, leg)
@@ -112,7 +112,8 @@ def test_answer_that_crosses_the_cancel_is_hung_up() -> None:
     finish(lab, call, leg)
 
 
-def test_caller_hears_one_180() -> None:
+@pytest.mark.proves("S-64")
+def test_caller_hears_one_180_of_each_agent() -> None:
     lab, alice, (one, two) = hunt("agent1", "agent2")
     call = alice.call(NUMBER, "an offer")
     first = one.answering()
@@ -121,6 +122,8 @@ def test_caller_hears_one_180() -> None:
     call.expect(180)
     first.reply(486)
     leg = two.answering()
+    leg.reply(180)
+    call.expect(180)
     leg.reply(180)
     call.expect_nothing()
     talk(call, leg)
@@ -323,4 +326,82 @@ def test_agent_hangs_up() -> None:
     leg.bye()
     leg.expect(200)
     call.reply(200, to=call.expect("BYE"))
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-65")
+def test_agents_who_say_nothing_do_not_use_up_the_callers_time() -> None:
+    """The fifth one is rung after a minute, and answers in time."""
+    names = [f"agent{number}" for number in range(1, 6)]
+    lab = Lab(hunt400, config={"hunt400": {"agents": {NUMBER: [f"{name}@gortc.local" for name in names]}}})
+    alice, *agents = lab.users("alice", *names)
+    call = alice.call(NUMBER, "an offer")
+    for agent in agents[:-1]:
+        leg = agent.answering()
+        lab.advance(15)
+        leg.reply(200, to=leg.expect("CANCEL"))
+        leg.reply(487)
+        leg.expect("ACK")
+    leg = agents[-1].answering()
+    lab.advance(14.9)
+    for _ in range(2):
+        call.expect(183)
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+@pytest.mark.proves("S-65")
+def test_nor_does_one_that_may_ring_for_long() -> None:
+    lab = Lab(
+        hunt400, config={"hunt400": {"agents": {NUMBER: ["agent1@gortc.local", "agent2@gortc.local"]}, "within": 59}}
+    )
+    alice, one, two = lab.users("alice", "agent1", "agent2")
+    call = alice.call(NUMBER, "an offer")
+    leg = one.answering()
+    lab.advance(59)
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    leg = two.answering()
+    lab.advance(50)
+    for _ in range(3):
+        call.expect(183)
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+@pytest.mark.parametrize("name", ["alice@gortc.local", "alice@GORTC.local", "sip:alice@gortc.local"])
+def test_a_caller_is_not_rung_by_its_own_call(name: str) -> None:
+    lab = Lab(hunt400, config={"hunt400": {"agents": {NUMBER: [name, "agent1@gortc.local"]}}})
+    alice, agent = lab.users("alice", "agent1")
+    call = alice.call(NUMBER, "an offer")
+    leg = agent.answering()
+    alice.expect_nothing()
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+def test_an_agent_that_calls_the_number_alone_is_told_that_nobody_is_there() -> None:
+    lab = Lab(hunt400)
+    agent = lab.user("agent1")
+    call = agent.call(NUMBER, "an offer")
+    call.expect(480)
+    call.ack()
+    lab.check_empty()
+
+
+@pytest.mark.proves("D-24")
+@pytest.mark.parametrize(("number", "code"), [(NUMBER, 200), ("401@gortc.local", 480)])
+def test_options_says_what_an_invite_would_get(number: str, code: int) -> None:
+    lab, alice, (one,) = hunt("agent1")
+    alice.open("OPTIONS", number).expect(code, Allow="INVITE, OPTIONS")
+    one.expect_nothing()
+    lab.check_empty()
+
+
+@pytest.mark.proves("M-50")
+@pytest.mark.parametrize("method", ["MESSAGE", "REGISTER", "SUBSCRIBE"])
+def test_what_a_number_does_not_take(method: str) -> None:
+    lab, alice, _ = hunt()
+    alice.open(method, NUMBER).expect(405, Allow="INVITE, OPTIONS")
     lab.check_empty()

@@ -210,7 +210,7 @@ def test_trace(folder: Path) -> None:
     try:
         alice = Peer(Node(process, process.ports()[0], "gortc.local"), "alice")
         question = alice.open("OPTIONS", "x")
-        question.expect(200)
+        question.expect(480)
         alice.leave()
     finally:
         process.stop()

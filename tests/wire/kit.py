@@ -318,7 +318,7 @@ class Peer:
 
     def fence(self) -> None:
         """Nothing has come before the answer to a question asked now; what was sent before has been dealt with."""
-        question = request("OPTIONS", self.name, f"fence@{self.node.realm}")
+        question = request("OPTIONS", self.name, self.node.realm)
         self.send(question)
         self.expect(200, DialogueID=question["DialogueID"])
 

@@ -1,0 +1,395 @@
+"""What passes between a caller and those who ring for it, before the answer. docs/jsip.md section 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gortc import Call, service
+from gortc.testing import Lab, Talk, User
+from slp_plugins.default import default
+from slp_plugins.hunt400 import hunt400
+
+NUMBER = "400@gortc.local"
+AGENTS = ("bob@gortc.local", "carol@gortc.local", "dave@gortc.local")
+
+
+@service("fork")
+async def fork(call: Call) -> None:
+    """Rings all at once."""
+    legs = [call.leg(agent) for agent in AGENTS]
+    leg, answer = await call.ring_all(legs, call.caller.offer, ringing=call.caller.ring)
+    await call.caller.answer(answer)
+    await call.bridge(call.caller, leg)
+
+
+def forked(*names: str) -> tuple[Lab, Talk, list[Talk]]:
+    """Alice calls, and these ring."""
+    lab = Lab(fork)
+    alice, *agents = lab.users("alice", *names)
+    call = alice.call("100", "an offer")
+    return lab, call, [agent.answering() for agent in agents]
+
+
+def hunted() -> tuple[Lab, Talk, User, User]:
+    """Alice hunts for two agents."""
+    lab = Lab(default, hunt400)
+    alice, one, two = lab.users("alice", "agent1", "agent2")
+    return lab, alice.call(NUMBER, "an offer", Supported="100rel"), one, two
+
+
+def over(lab: Lab, call: Talk, leg: Talk) -> None:
+    """The agent answers, they talk, and hang up."""
+    leg.reply(200, "an answer")
+    call.expect(200)
+    call.ack()
+    leg.expect("ACK")
+    call.bye()
+    call.expect(200)
+    leg.reply(200, to=leg.expect("BYE"))
+    lab.check_empty()
+
+
+def cancelled(leg: Talk) -> None:
+    """A loser's end."""
+    leg.reply(200, to=leg.expect("CANCEL", Reason='SIP;cause=200;text="Call completed elsewhere"'))
+    leg.reply(487)
+    leg.expect("ACK")
+
+
+# what differs reaches the caller
+
+PAIRS: dict[str, tuple[tuple[int, dict[str, Any]], tuple[int, dict[str, Any]]]] = {
+    "the code": ((180, {}), (183, {})),
+    "the RSeq": ((180, {"RSeq": 1}), (180, {"RSeq": 2})),
+    "the Body": ((183, {"Body": "music"}), (183, {"Body": "other music"})),
+    "no Body": ((183, {"Body": "music"}), (183, {})),
+    "the place in a queue": ((182, {"Body": {"position": 2}}), (182, {"Body": {"position": 1}})),
+    "a header": ((180, {"Alert-Info": "internal"}), (180, {"Alert-Info": "external"})),
+    "a header more": ((180, {}), (180, {"Reason": "busy soon"})),
+    "early media before": ((183, {"Body": "music"}), (180, {})),
+}
+
+
+@pytest.mark.proves("S-64")
+@pytest.mark.parametrize(("one", "other"), PAIRS.values(), ids=PAIRS)
+def test_two_that_differ(one: tuple[int, dict[str, Any]], other: tuple[int, dict[str, Any]]) -> None:
+    lab = Lab(default)
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("bob", "an offer")
+    leg = bob.answering()
+    for code, headers in (one, other, one, other):
+        leg.reply(code, **headers)
+        assert headers.items() <= call.expect(code).items()
+        leg.reply(code, **headers)  # the same one again
+        call.expect_nothing()
+    over(lab, call, leg)
+
+
+@pytest.mark.proves("S-64")
+def test_the_same_one_again_after_a_while_keeps_the_caller_waiting() -> None:
+    lab = Lab(default)
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("bob", "an offer")
+    leg = bob.answering()
+    for _ in range(12):
+        leg.reply(180, RSeq=7)
+        call.expect(180, RSeq=7)
+        lab.advance(10)
+        leg.reply(180, RSeq=7)
+        call.expect_nothing()
+        lab.advance(10)
+    over(lab, call, leg)
+
+
+@pytest.mark.proves("S-64")
+def test_that_a_second_one_rings_beside_the_first_is_no_news() -> None:
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(180)
+    call.expect(180)
+    carol.reply(180)
+    call.expect_nothing()
+    bob.reply(183)
+    call.expect(183)
+    carol.reply(180)
+    call.expect_nothing()  # it has said so before
+    bob.reply(486)
+    bob.expect("ACK")
+    carol.reply(180, Note="I do")
+    call.expect(180, Note="I do")
+    over(lab, call, carol)
+
+
+# requests
+
+METHODS = [("INFO", {}), ("UPDATE", {"Body": "a second offer"}), ("PRACK", {"RAck": "1 1 INVITE"}), ("MESSAGE", {})]
+
+
+@pytest.mark.proves("S-63")
+@pytest.mark.parametrize(("method", "headers"), METHODS)
+def test_what_the_caller_says_reaches_the_agent_that_rings(method: str, headers: dict[str, Any]) -> None:
+    lab, call, first, second = hunted()
+    leg = first.answering(Supported="100rel")
+    leg.reply(183, "early media", RSeq=1, Require="100rel")
+    call.expect(183, Body="early media", RSeq=1, Require="100rel")
+    call.send(method, **headers)
+    asked = leg.expect(method, **headers)
+    leg.reply(202, "yes", to=asked)
+    call.expect(202, Body="yes")
+    second.expect_nothing()
+    over(lab, call, leg)
+
+
+@pytest.mark.proves("S-63")
+@pytest.mark.parametrize("method", ["INFO", "UPDATE", "MESSAGE"])
+def test_what_the_agent_that_rings_says_reaches_the_caller(method: str) -> None:
+    lab, call, first, _ = hunted()
+    leg = first.answering()
+    leg.reply(180)
+    call.expect(180)
+    leg.send(method, "news")
+    call.reply(200, "heard", to=call.expect(method, Body="news"))
+    leg.expect(200, Body="heard")
+    over(lab, call, leg)
+
+
+@pytest.mark.proves("S-63")
+def test_the_next_agent_hears_the_caller_in_its_turn() -> None:
+    lab, call, first, second = hunted()
+    leg = first.answering()
+    leg.reply(180)
+    call.expect(180)
+    leg.reply(486)
+    leg.expect("ACK")
+    call.send("INFO", "is anybody there?")
+    call.expect(491)
+    leg = second.answering()
+    leg.reply(180)
+    call.expect(180)
+    call.send("INFO", "a digit")
+    leg.reply(200, to=leg.expect("INFO", Body="a digit"))
+    call.expect(200)
+    over(lab, call, leg)
+
+
+@pytest.mark.proves("S-63")
+def test_of_several_who_ring_the_caller_talks_to_the_one_whose_early_media_it_has() -> None:
+    lab, call, (bob, carol, dave) = forked("bob", "carol", "dave")
+    bob.reply(180)
+    call.expect(180)
+    call.send("INFO", "one")
+    bob.reply(200, to=bob.expect("INFO", Body="one"))
+    call.expect(200)
+    carol.reply(183, "music")
+    call.expect(183, Body="music")
+    bob.reply(183, Note="still here")
+    call.expect(183, Note="still here")
+    call.send("INFO", "two")
+    carol.reply(200, to=carol.expect("INFO", Body="two"))
+    call.expect(200)
+    carol.reply(486)
+    carol.expect("ACK")
+    dave.reply(183, "other music")
+    call.expect(183, Body="other music")
+    call.send("UPDATE", "three")
+    dave.reply(200, to=dave.expect("UPDATE", Body="three"))
+    call.expect(200)
+    dave.reply(200, "an answer")
+    cancelled(bob)
+    over_answered(lab, call, dave)
+
+
+def over_answered(lab: Lab, call: Talk, leg: Talk) -> None:
+    """They talk, and hang up."""
+    call.expect(200)
+    call.ack()
+    leg.expect("ACK")
+    call.bye()
+    call.expect(200)
+    leg.reply(200, to=leg.expect("BYE"))
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-63")
+def test_after_the_answer_the_service_says_who_hears_whom() -> None:
+    """One that does not bridge reads what its legs say."""
+
+    @service("reader")
+    async def reader(call: Call) -> None:
+        callee = call.leg("bob@gortc.local")
+        await call.caller.answer(await callee.invite(ringing=call.caller.ring))
+        async for request in call.caller.requests:
+            call.caller.reply(request, 200, "read")
+
+    lab = Lab(reader)
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("service")
+    leg = bob.answering()
+    leg.reply(180)
+    call.expect(180)
+    leg.reply(200)
+    call.expect(200)
+    call.ack()
+    leg.expect("ACK")
+    call.send("INFO")
+    call.expect(200, Body="read")
+    leg.expect_nothing()
+    call.bye()
+    call.expect(200)
+    leg.reply(200, to=leg.expect("BYE"))
+    lab.check_empty()
+
+
+# reliable responses of several agents
+
+
+@pytest.mark.proves("S-69")
+def test_reliable_responses_are_numbered_in_the_callers_dialogue() -> None:
+    lab, call, (bob, carol) = forked("bob", "carol")
+    for number in (1, 2):
+        bob.reply(183, f"bob's {number}", RSeq=number)
+        call.expect(183, RSeq=number)
+        call.send("PRACK", RAck=f"{number} 1 INVITE")
+        bob.reply(200, to=bob.expect("PRACK", RAck=f"{number} 1 INVITE"))
+        call.expect(200)
+    carol.reply(180, RSeq=1)
+    call.expect(180, RSeq=3)
+    carol.reply(180, RSeq=1)  # the same one again
+    call.expect_nothing()
+    call.send("PRACK", RAck="3 1 INVITE", Body="a second offer")
+    carol.reply(200, "a second answer", to=carol.expect("PRACK", RAck="1 1 INVITE", Body="a second offer"))
+    call.expect(200, Body="a second answer")
+    bob.reply(180, RSeq=3)
+    call.expect(180, RSeq=4)
+    call.send("PRACK", RAck="4 1 INVITE")
+    bob.reply(200, to=bob.expect("PRACK", RAck="3 1 INVITE"))
+    call.expect(200)
+    carol.reply(200, "an answer")
+    cancelled(bob)
+    over_answered(lab, call, carol)
+
+
+@pytest.mark.proves("S-69")
+def test_a_prack_goes_by_its_number_also_where_another_one_has_the_early_media() -> None:
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(183, "bob's", RSeq=5)
+    call.expect(183, RSeq=5, Body="bob's")
+    carol.reply(180, RSeq=5)
+    call.expect(180, RSeq=6)
+    call.send("PRACK", RAck="6 1 INVITE")
+    carol.reply(200, to=carol.expect("PRACK", RAck="5 1 INVITE"))
+    call.expect(200)
+    bob.expect_nothing()
+    bob.reply(200, "an answer")
+    cancelled(carol)
+    over_answered(lab, call, bob)
+
+
+@pytest.mark.proves("S-69")
+@pytest.mark.parametrize(
+    "rack", ["2 1 INVITE", "0 1 INVITE", "", "one", "1", 1, None, "9" * 30 + " 1 INVITE", "² 1 INVITE"]
+)
+def test_a_prack_of_nothing(rack: object) -> None:
+    lab, call, first, _ = hunted()
+    leg = first.answering()
+    leg.reply(180, RSeq=1)
+    call.expect(180)
+    call.send("PRACK", RAck=rack)
+    call.expect(481)
+    leg.expect_nothing()
+    over(lab, call, leg)
+
+
+@pytest.mark.proves("S-69")
+def test_a_caller_that_counts_otherwise() -> None:
+    """RAck names the caller's INVITE; the agent's has its own number."""
+    lab = Lab(default, hunt400)
+    alice, agent = lab.users("alice", "agent1")
+    call = alice.call(NUMBER, "an offer", CSeq=41)
+    leg = agent.answering(CSeq=1)
+    leg.reply(180, RSeq=1)
+    call.expect(180, RSeq=1)
+    call.send("PRACK", RAck="1 41 INVITE", CSeq=42)
+    leg.reply(200, to=leg.expect("PRACK", RAck="1 1 INVITE"))
+    call.expect(200)
+    call.send("BYE", CSeq=43)
+    call.expect(200)
+    call.expect(487)
+    call.send("ACK", RelatedID=41, CSeq=44)
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-69")
+def test_an_agent_that_asks_for_a_thousand_pracks() -> None:
+    """A bounded number of them is remembered."""
+    lab, call, first, _ = hunted()
+    leg = first.answering()
+    for number in range(1, 1001):
+        leg.reply(180, RSeq=number)
+        call.expect(180, RSeq=number)
+    call.send("PRACK", RAck="1 1 INVITE")
+    call.expect(481)
+    call.send("PRACK", RAck="1000 1 INVITE")
+    leg.reply(200, to=leg.expect("PRACK"))
+    call.expect(200)
+    over(lab, call, leg)
+
+
+# early media of several agents
+
+
+@pytest.mark.proves("S-70")
+def test_the_caller_has_the_early_media_of_one_agent_at_a_time() -> None:
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(183, "bob's music", Content_Type="sdp")
+    call.expect(183, Body="bob's music", Content_Type="sdp")
+    carol.reply(183, "carol's music", Content_Type="sdp", Note="n")
+    heard = call.expect(183, Note="n")
+    assert not {"Body", "Content-Type"} & heard.keys()
+    bob.reply(486)
+    bob.expect("ACK")
+    carol.reply(183, "carol's music", Content_Type="sdp", Note="m")
+    call.expect(183, Body="carol's music", Content_Type="sdp")
+    over(lab, call, carol)
+
+
+@pytest.mark.proves("S-70")
+def test_an_answer_that_the_caller_has_not_heard_comes_with_the_200() -> None:
+    """An agent that has answered in a reliable response need not do so again (RFC 3262 section 5)."""
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(183, "bob's answer", RSeq=1)
+    call.expect(183, Body="bob's answer")
+    carol.reply(183, "carol's answer", RSeq=1, Content_Type="sdp")
+    assert "Body" not in call.expect(183, RSeq=2)
+    call.send("PRACK", RAck="2 1 INVITE")
+    carol.reply(200, to=carol.expect("PRACK"))
+    call.expect(200)
+    carol.reply(200)
+    call.expect(200, Body="carol's answer", Content_Type="sdp")
+    cancelled(bob)
+    call.ack()
+    carol.expect("ACK")
+    carol.bye()
+    carol.expect(200)
+    call.reply(200, to=call.expect("BYE"))
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-70")
+def test_each_agent_of_a_hunt_in_its_turn() -> None:
+    lab, call, first, second = hunted()
+    leg = first.answering()
+    leg.reply(183, "music 1")
+    call.expect(183, Body="music 1")
+    lab.advance(15)
+    leg.reply(200, to=leg.expect("CANCEL"))
+    last = second.answering()
+    last.reply(183, "music 2")
+    call.expect(183, Body="music 2")
+    leg.reply(487)
+    leg.expect("ACK")
+    over(lab, call, last)
