@@ -1,23 +1,36 @@
 """URIs as JSIP writes them, `[prefix:]user@host[:port][;key=value][;flag]`: docs/jsip.md section 2.
 
-A URI prints back as it was read. The host compares without case (RFC 3261 section 19.1.4), the user with it.
+A URI prints back as it was read. How it is compared is here, too, and nowhere else (RFC 3261 section 19.1.4):
+`URI.name` is the one spelling of a name, and `same_name` tells whether two texts spell the same one.
 """
 
 import re
 from functools import lru_cache
+from ipaddress import IPv6Address
+from string import ascii_lowercase, ascii_uppercase
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
 
+import idna
 from attrs import field, frozen
 
 _URI = re.compile(
     r"""
-    (?: (?P<prefix> [A-Za-z][A-Za-z0-9+.-]* ) : (?! \d{1,5} (?: ; | \Z ) ) )?   # sip:host, but not host:5060
+    (?: (?P<prefix> [A-Za-z][A-Za-z0-9+.-]* ) : (?! [0-9]{1,5} (?: ; | \Z ) ) )?   # sip:host, but not host:5060
     (?: (?P<user> [^@:;,\s\x00-\x1f\x7f]+ ) @ )?
     (?P<host> \[ [0-9A-Fa-f:.]+ \] | [^@:;,\s\[\]\x00-\x1f\x7f]+ )
-    (?: : (?P<port> \d{1,5} ) )?
+    (?: : (?P<port> [0-9]{1,5} ) )?
     (?P<params> (?: ; [^;,=\s\x00-\x1f\x7f]+ (?: = [^;,\s\x00-\x1f\x7f]* )? )* )
     """,
     re.VERBOSE,
 )
+
+_PLAIN: Final = frozenset(("sip", "sips"))
+"""Prefixes that make no other name: alice is the same user, in the clear or not."""
+
+# RFC 3261 section 25.1: unreserved and user-unreserved, but for the comma and the semicolon, which JSIP reads itself.
+_USER: Final = re.compile(r"[A-Za-z0-9_.!~*'()&=+$?/-]*")
+_ASCII_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 class BadURI(ValueError):
@@ -26,7 +39,11 @@ class BadURI(ValueError):
 
 @frozen
 class URI:
-    """One parsed URI. Made by `parse`; parameters keep their order, a flag's value is None."""
+    """One parsed URI. Made by `parse`; parameters keep their order, a flag's value is None.
+
+    Prefix and user are as they were written, the host is as it compares. A host that is not ASCII then is none that can
+    be: neither a name of IDNA nor a token.
+    """
 
     text: str
     prefix: str | None = field(eq=False)
@@ -37,13 +54,16 @@ class URI:
 
     @property
     def address(self) -> str:
-        """`user@host` (or the host alone), the host in lower case: how a channel is named."""
-        return f"{self.user}@{self.host}" if self.user else self.host
+        """`user@host` (or the host alone), each in its one spelling."""
+        return f"{_user(self.user)}@{self.host}" if self.user else self.host
 
     @property
     def name(self) -> str:
-        """The address with its prefix, where it has one."""
-        return f"{self.prefix}:{self.address}" if self.prefix else self.address
+        """How a channel is named: the address, after the prefix where that is another one than sip and sips."""
+        prefix = self.prefix
+        if prefix is None or (prefix := prefix.lower()) in _PLAIN:
+            return self.address
+        return f"{prefix}:{self.address}"
 
     def __str__(self) -> str:
         return self.text
@@ -71,4 +91,86 @@ def parse(text: str) -> URI:
     for param in match["params"].split(";")[1:]:
         key, equals, value = param.partition("=")
         params.setdefault(key, value if equals else None)
-    return URI(text, match["prefix"], match["user"], match["host"].lower(), port, params)
+    return URI(text, match["prefix"], match["user"], _host(match["host"]), port, params)
+
+
+def canonical(text: str) -> str:
+    """The one spelling of the name that `text` spells.
+
+    What spells no name stands for itself alone: what is no URI, and a URI with a port or parameters.
+    """
+    try:
+        uri = parse(text)
+    except BadURI:
+        return text
+    return text if uri.port is not None or uri.params else uri.name
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two texts spell the same name: `sip:alice@GORTC.com` and `alice@gortc.com` do (RFC 3261 section 19.1.4).
+
+    A URI with a port or parameters says more than a name: it is the same as its own text only.
+    """
+    return one == other or canonical(one) == canonical(other)
+
+
+def is_party(party: str, text: str) -> bool:
+    """Whether `party`, a user or a number, with its host or without, is who the URI `text` leads to."""
+    if party in (text, text.partition("@")[0]):
+        return True
+    try:
+        uri = parse(text)
+    except BadURI:
+        return False
+    return canonical(party) == uri.name or canonical(f"{party}@{uri.host}") == uri.name
+
+
+def _user(text: str) -> str:
+    """The one spelling of a user, as RFC 3261 section 25.1 has it: the case counts, an escaped character that needs no
+    escape is the character, and any other is escaped.
+
+    So nothing that was escaped can be read as the end of the user later (`@`, `:`), nor be decoded again (`%`). JSIP is
+    UTF-8: what can be printed beyond ASCII needs no escape. What is no UTF-8 stays escaped.
+    """
+    if _USER.fullmatch(text):
+        return text
+    octets = unquote_to_bytes(text.encode("utf-8", "surrogatepass"))
+    return "".join(map(_character, octets.decode("utf-8", "surrogateescape")))
+
+
+def _character(one: str) -> str:
+    plain = _USER.fullmatch(one) is not None if one.isascii() else one.isprintable()
+    return one if plain else quote(one, safe="", errors="surrogateescape")
+
+
+def _host(text: str) -> str:
+    """The one spelling of a host: in ASCII, where it is one (`URI.host`).
+
+    A final dot is a part of it: RFC 3261 section 19.1.4 compares what is written.
+    """
+    if not text.isascii():
+        return ".".join(map(_label, text.split(".")))  # IDNA's other dots are no dots here: they would fold
+    if not text.startswith("["):
+        return text.lower()
+    # RFC 5954 section 4.2: two IPv6 addresses are the same where their 128 bits are.
+    try:
+        address = IPv6Address(text[1:-1])
+    except ValueError:
+        return text.lower()
+    mapped = address.ipv4_mapped  # RFC 5952 section 5; Python's own text depends on its version
+    return f"[{address}]" if mapped is None else f"[::ffff:{mapped}]"
+
+
+def _label(text: str) -> str:
+    """The A-label of a label (RFC 5891 section 4); what has none stays beyond ASCII, and so is no host's.
+
+    Nothing is mapped: Unicode's cases and compatible forms would make one host of two.
+    """
+    text = text.translate(_ASCII_LOWER)
+    if text.isascii():
+        return text
+    try:
+        label = idna.alabel(text).decode()
+        return label if idna.ulabel(label) == text else text
+    except UnicodeError:  # idna.IDNAError is one
+        return text
