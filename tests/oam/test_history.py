@@ -229,8 +229,9 @@ def test_traces_that_can_not_be(desk: Desk, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("party", "yes"),
-    [("alice", True), (ALICE, True), ("400", True), ("400@gortc.local", True), ("agent1", True), ("carol", False),
-     ("alice@other", False), ("", False)],
+    [("alice", True), (ALICE, True), ("sip:alice@GORTC.local", True), ("%61lice", True), ("pbx:alice", False),
+     ("Alice", False), ("%34%30%30", True), ("400", True), ("400@gortc.local", True), ("agent1", True),
+     ("carol", False), ("alice@other", False), ("", False)],
 )  # fmt: skip
 def test_who_a_message_is_about(party: str, yes: bool) -> None:
     message: dict[str, Any] = {
