@@ -51,19 +51,10 @@ class URI:
     host: str = field(eq=False)
     port: int | None = field(eq=False)
     params: dict[str, str | None] = field(eq=False)
-
-    @property
-    def address(self) -> str:
-        """`user@host` (or the host alone), each in its one spelling."""
-        return f"{_user(self.user)}@{self.host}" if self.user else self.host
-
-    @property
-    def name(self) -> str:
-        """How a channel is named: the address, after the prefix where that is another one than sip and sips."""
-        prefix = self.prefix
-        if prefix is None or (prefix := prefix.lower()) in _PLAIN:
-            return self.address
-        return f"{prefix}:{self.address}"
+    address: str = field(eq=False)
+    """`user@host` (or the host alone), each in its one spelling."""
+    name: str = field(eq=False)
+    """How a channel is named: the address, after the prefix where that is another one than sip and sips."""
 
     def __str__(self) -> str:
         return self.text
@@ -71,16 +62,18 @@ class URI:
 
 LENGTH_MAX = 1024
 """No URI is longer, in characters."""
+_TOO_LONG: Final = f"a URI of more than {LENGTH_MAX} characters"
 
 
-@lru_cache(maxsize=4096)  # peers choose what is kept: 4 MB at the most, for no URI is longer than LENGTH_MAX
+@lru_cache(maxsize=4096)  # peers choose what is kept: for no text and no name is longer, some MB
 def parse(text: str) -> URI:
     """Read one URI.
 
-    Raises BadURI where `text` does not follow the grammar, is too long, or its port is over 65,535.
+    Raises BadURI where `text` does not follow the grammar, is too long (with its user escaped, too), or its port is
+    over 65,535.
     """
     if len(text) > LENGTH_MAX:
-        raise BadURI(f"a URI of more than {LENGTH_MAX} characters")
+        raise BadURI(_TOO_LONG)
     match = _URI.fullmatch(text)
     if match is None:
         raise BadURI(f"not a URI: {text[:80]!r}")
@@ -91,7 +84,13 @@ def parse(text: str) -> URI:
     for param in match["params"].split(";")[1:]:
         key, equals, value = param.partition("=")
         params.setdefault(key, value if equals else None)
-    return URI(text, match["prefix"], match["user"], _host(match["host"]), port, params)
+    prefix, user, host = match["prefix"], match["user"], _host(match["host"])
+    address = name = f"{_user(user)}@{host}" if user else host
+    if prefix is not None and prefix.lower() not in _PLAIN:
+        name = f"{prefix.lower()}:{address}"
+    if len(name) > LENGTH_MAX:
+        raise BadURI(_TOO_LONG)
+    return URI(text, prefix, user, host, port, params, address, name)
 
 
 def canonical(text: str) -> str:

@@ -73,6 +73,14 @@ def test_bad(text: str) -> None:
     assert "\n" not in str(bad.value)
 
 
+@pytest.mark.proves("M-18")
+def test_an_escaped_user_is_not_too_long_either() -> None:
+    """Else a small frame would make the server keep a large name."""
+    assert len(parse("\U000e0001" * 85 + "@h").name) == 85 * 12 + 2
+    with pytest.raises(BadURI, match="more than 1024 characters"):
+        parse("\U000e0001" * 86 + "@h")
+
+
 def test_the_reason_is_short_however_long_the_text() -> None:
     with pytest.raises(BadURI) as bad:
         parse("a b" * 10_000)
