@@ -3,7 +3,7 @@
 Configuration: `agents`, number -> list of agents; `within`, how long each one rings, in seconds.
 """
 
-from gortc import Call, Context, LegFailed, service
+from gortc import Call, Context, LegFailed, canonical, service
 
 
 def prepare(context: Context) -> None:
@@ -13,7 +13,9 @@ def prepare(context: Context) -> None:
     unknown = context.config.keys() - default.keys()
     if unknown:
         raise ValueError(f"hunt400: no such configuration: {', '.join(sorted(unknown))}")
-    context.config = {**default, **context.config}
+    config = {**default, **context.config}
+    agents = {canonical(number): agents for number, agents in config["agents"].items()}
+    context.config = {**config, "agents": agents}
 
 
 @service("hunt400", prepare)
