@@ -124,6 +124,16 @@ def test_origins(origin: str, status: int) -> None:
     assert wire.take_http().startswith(f"HTTP/1.1 {status} ")
 
 
+@pytest.mark.proves("C-7")
+@pytest.mark.parametrize(
+    ("origin", "host"), [("http://\u212a", "k"), ("http://\u212a", "\u212a"), ("http://k", "\u212a")]
+)
+def test_no_host_folds_into_ours(origin: str, host: str) -> None:
+    factory = Hub(domains=("k",)).factory
+    assert factory.admits("http://K", "k")
+    assert not factory.admits(origin, host)
+
+
 @pytest.mark.proves("C-8")
 def test_a_page_that_calls_this_address_by_a_name_of_its_own(hub: Hub) -> None:
     """DNS rebinding: Origin and Host agree, and yet the page is a stranger's."""
