@@ -89,6 +89,7 @@ def test_the_same_dialogue_id_on_two_channels(desk: Desk) -> None:
         assert (status, answer["code"]) == (409, 8)
         assert answer["msg"] == f"several channels have it; say which: channel={ALICE}, {BOB}"
         assert desk.ask(f"{BASE}/{path}?channel={BOB}")[0] == 200
+        assert desk.ask(f"{BASE}/{path}?channel=sip:bob@GORTC.local")[0] == 200
     ladder = desk.ask(f"{BASE}/same/ladder.txt?channel={BOB}")[1]
     assert "bob" in ladder
     assert "alice" not in ladder
