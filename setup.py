@@ -31,7 +31,8 @@ if os.environ.get("GORTC_COMPILE") == "1":
     try:
         from mypyc.build import mypycify
     except ImportError:  # pip asks what is needed before it has got it
-        setup(setup_requires=[*NEEDED, "attrs", "cryptography", "orjson", "twisted", "websockets", "zope.interface"])
+        needed = ["attrs", "cryptography", "idna", "orjson", "twisted", "websockets", "zope.interface"]
+        setup(setup_requires=[*NEEDED, *needed])
     else:
         setup(ext_modules=mypycify(HOT, opt_level="3", debug_level="0", group_name="gortc"))
 else:

@@ -3,6 +3,7 @@
 from gortc.jsip.message import Request, Response
 from gortc.jsip.session import Session
 from gortc.jsip.times import Times
+from gortc.jsip.uri import canonical, same_name
 from gortc.oam.interfaces import IAPI, APIContext, Asked, IAccess
 from gortc.oam.route import Problem
 from gortc.service.call import Call
@@ -37,5 +38,7 @@ __all__ = [
     "Task",
     "Times",
     "Use",
+    "canonical",
+    "same_name",
     "service",
 ]

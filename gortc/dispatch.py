@@ -153,8 +153,7 @@ class Dispatcher(Dispatch):
     def _read(self, text: str) -> Router:
         first, comma, rest = text.partition(",")
         uri = parse(first.strip())
-        names_us = uri.user is None and uri.host in self._domains
-        ours = names_us or "type" in uri.params or "relid" in uri.params
+        ours = uri.name in self._domains or "type" in uri.params or "relid" in uri.params
         return Router(uri.host, uri.params.get("type"), uri.params.get("relid"), ours, rest.strip() if comma else None)
 
     def _name_by_host(self, uri: str, router: Router | None) -> str | None:

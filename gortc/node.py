@@ -15,6 +15,7 @@ from gortc.jsip.syntax import Syntax, Trace
 from gortc.jsip.tape import Tape
 from gortc.jsip.timers import Clock, Timers
 from gortc.jsip.transactions import Transactions
+from gortc.jsip.uri import parse
 from gortc.oam.log import DropLog
 from gortc.service.interfaces import IServiceLogic
 from gortc.service.registry import Registry, plan
@@ -38,7 +39,7 @@ class Node:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._drops = drops = DropLog(clock, settings.drop_log_per_second)
         domains = settings.own_domains
-        realm = settings.realm.lower()
+        realm = parse(settings.realm).host
         self.settings = settings
         self.journal = Journal(drops.line, drops.failed)
         self.timers = Timers(clock, drops.failed)

@@ -43,7 +43,12 @@ def _host(value: Any) -> str | None:
         uri = parse(value) if isinstance(value, str) else None
     except BadURI:
         uri = None
-    return None if uri is not None and uri.text.lower() == uri.host else f"{value!r} is not a host name"
+    ok = (
+        uri is not None
+        and uri.host.isascii()
+        and (uri.prefix, uri.user, uri.port, uri.params) == (None, None, None, {})
+    )
+    return None if ok else f"{value!r} is not a host name"
 
 
 def _hosts(value: Any) -> str | None:
@@ -128,8 +133,10 @@ def _routes(value: Any) -> str | None:
     if not isinstance(value, Mapping):
         return "must be a dict: host -> Route(url)"
     for host, route in value.items():
-        if _host(host) or host != host.lower():
-            return f"{host!r} is not a host name in lower case"
+        if _host(host):
+            return f"{host!r} is not a host name"
+        if host != parse(host).host:  # a look-up finds one spelling
+            return f"{host!r} must be written {parse(host).host}"
         if not isinstance(route, Route):
             return f"{host!r} must be a Route, not {route!r}"
     return None
@@ -153,11 +160,13 @@ def _names(value: Any) -> str | None:
         return "must be a tuple of userids"
     for name in value:
         try:
-            ok = isinstance(name, str) and channel_name(quote(name)) == name
+            spelled = channel_name(quote(name)) if isinstance(name, str) else None
         except BadName:
-            ok = False
-        if not ok:
-            return f"{name!r} is not a userid, its host in lower case"
+            spelled = None
+        if spelled is None:
+            return f"{name!r} is not a userid"
+        if spelled != name:  # a look-up finds one spelling
+            return f"{name!r} must be written {spelled}"
     return None
 
 
@@ -309,8 +318,8 @@ class Settings:
 
     @property
     def own_domains(self) -> frozenset[str]:
-        """The realm and the further domains, in lower case."""
-        return frozenset(host.lower() for host in (self.realm, *self.domains))
+        """The realm and the further domains, as hosts compare."""
+        return frozenset(parse(host).host for host in (self.realm, *self.domains))
 
 
 def listening_host(text: str) -> str:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from twisted.internet.defer import TimeoutError
 
-from gortc import Call, Context, Leg, LegFailed, service
+from gortc import Call, Context, Leg, LegFailed, canonical, same_name, service
 
 ALLOW = "INVITE, MESSAGE, OPTIONS, REGISTER"
 OPTIONS_WAIT = 2.0
@@ -27,7 +27,10 @@ def taker(context: Context, called: str) -> str | None:
     """The service that takes calls to this number; None where it is none."""
     name: str
     for pattern, name in context.config["numbers"].items():
-        if fnmatchcase(called, pattern):
+        user, at, host = pattern.rpartition("@")
+        # `[0-9]` means something to the pattern, and nothing to a name.
+        spelled = f"{user}@{canonical(host)}" if at and "[" in user else canonical(pattern)
+        if fnmatchcase(called, spelled):
             return name
     return None
 
@@ -90,8 +93,8 @@ async def ask(call: Call, callee: Leg) -> None:
 
 
 def register(user: Leg) -> None:
-    """One's own name is one's own (RFC 3261 section 10.3 step 4): To must be who is connected."""
-    if user.request.headers["To"] == user.user:
+    """One's own name is one's own (RFC 3261 section 10.3 step 4): To must be who is connected, in any spelling."""
+    if same_name(user.request.headers["To"], user.user):
         user.reply(user.request, 200, headers={"Expire": user.request.get("Expire", EXPIRE)})
     else:
         user.reply(user.request, 403, headers={"Reason": f"you are {user.user}"})

@@ -3,8 +3,7 @@
 Configuration: `agents`, number -> list of agents; `within`, how long each one rings, in seconds.
 """
 
-from gortc import Call, Context, LegFailed, service
-from gortc.jsip.uri import same
+from gortc import Call, Context, LegFailed, canonical, same_name, service
 
 ALLOW = "INVITE, OPTIONS"
 
@@ -16,7 +15,9 @@ def prepare(context: Context) -> None:
     unknown = context.config.keys() - default.keys()
     if unknown:
         raise ValueError(f"hunt400: no such configuration: {', '.join(sorted(unknown))}")
-    context.config = {**default, **context.config}
+    config = {**default, **context.config}
+    agents = {canonical(number): agents for number, agents in config["agents"].items()}
+    context.config = {**config, "agents": agents}
 
 
 @service("hunt400", prepare)
@@ -31,7 +32,8 @@ async def hunt400(call: Call) -> None:
         caller.reply(caller.request, 405, headers={"Allow": ALLOW})
         return
     for agent in agents or ():
-        if same(agent, caller.caller) or same(agent, caller.user):
+        name = agent.partition(";")[0]  # it leads there, whatever its parameters say
+        if same_name(name, caller.caller) or same_name(name, caller.user):
             continue
         callee = call.leg(agent)
         try:

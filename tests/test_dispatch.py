@@ -251,6 +251,11 @@ def test_step_6_a_chosen_relid() -> None:
         ("gortc.local", None),
         ("GORTC.local,next.example", "next.example"),
         ("gortc.local:8080;x=1,next.example", "next.example"),
+        ("sip:GORTC.local,next.example", "next.example"),
+        ("xn--bcher-kva.Example,next.example", "next.example"),
+        ("b\u00fccher.example,next.example", "next.example"),
+        ("pbx:gortc.local,next.example", "pbx:gortc.local,next.example"),  # another name
+        ("gortc\u3002local,next.example", "gortc\u3002local,next.example"),
         ("second.example,next.example", "next.example"),
         ("next.example", "next.example"),
         ("next.example,gortc.local", "next.example,gortc.local"),
@@ -258,7 +263,7 @@ def test_step_6_a_chosen_relid() -> None:
     ],
 )
 def test_step_7_the_first_entry_is_taken_off(router: str, rest: str | None) -> None:
-    with Stage(domains=("Second.example",)) as stage:
+    with Stage(domains=("Second.example", "b\u00fccher.example")) as stage:
         call = ring(stage, "alice", router, service="service")
         assert stage.probe.messages[0].get("Router") == rest
         leave(stage, call)

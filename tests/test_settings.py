@@ -16,7 +16,7 @@ from attrs import evolve, fields
 from attrs.exceptions import FrozenInstanceError
 from twisted.python import usage
 
-from gortc import Settings, Times, Use
+from gortc import Route, Settings, Times, Use
 from gortc.admission import Limits, Rate
 from gortc.settings import SettingsError, is_loopback, listening_host
 from gortc.tap import Options, configure, read_config
@@ -179,6 +179,39 @@ def test_services() -> None:
 
 def test_own_domains() -> None:
     assert Settings(realm="Example.ORG", domains=("b.example",)).own_domains == {"example.org", "b.example"}
+    assert Settings(realm="b\u00fccher.Example", domains=("[2001:DB8:0::1]",)).own_domains == {
+        "xn--bcher-kva.example",
+        "[2001:db8::1]",
+    }
+
+
+@pytest.mark.proves("C-93")
+@pytest.mark.parametrize(
+    ("settings", "spelled"),
+    [
+        ({"nodes": ("sip:b.example",)}, "b.example"),
+        ({"nodes": ("b.EXAMPLE",)}, "b.example"),
+        ({"trusted_nodes": ("b\u00fccher.example",)}, "xn--bcher-kva.example"),
+        ({"routes": {"B.example": Route("ws://x/rtc")}}, "b.example"),
+        ({"routes": {"b\u00fccher.example": Route("ws://x/rtc")}}, "xn--bcher-kva.example"),
+    ],
+)
+def test_a_name_to_look_up_has_its_one_spelling(settings: Any, spelled: str) -> None:
+    with pytest.raises(SettingsError, match=f"must be written {spelled}$"):
+        Settings(**settings)
+
+
+@pytest.mark.proves("C-92")
+@pytest.mark.parametrize("host", ["gortc\u3002com", "\u212aelvin.example", "M\u00dcNCHEN.example", "snow\u2603man.com"])
+def test_no_domain_of_ours_beyond_idna(host: str) -> None:
+    for settings in (
+        {"realm": host},
+        {"domains": (host,)},
+        {"nodes": (host,)},
+        {"routes": {host: Route("ws://x/rtc")}},
+    ):
+        with pytest.raises(SettingsError):
+            Settings(**settings)
 
 
 # where to listen

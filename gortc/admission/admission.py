@@ -18,7 +18,7 @@ from gortc.jsip.gate import Guest
 from gortc.jsip.layers import Journal
 from gortc.jsip.meter import Meter, renewed
 from gortc.jsip.timers import Timers
-from gortc.jsip.uri import parse
+from gortc.jsip.uri import parse, same_name
 
 if TYPE_CHECKING:
     from gortc.settings import Settings
@@ -143,15 +143,16 @@ class Admission:
                 raise Refused(503, "nobody can tell who you are now") from None
             if who is None:
                 continue
-            if who != handshake.userid:
+            if not (isinstance(who, str) and same_name(who, handshake.userid)):
                 raise Refused(403, f"you are {who}")
             return
         raise Refused(401, "say who you are: by a token, a password or a certificate")
 
     def _guest(self, name: str, home: str) -> Guest:
-        """Users have names in our domains; who has another one is a node, and must be known as one."""
+        """Users have names in our domains, without a prefix: with one, a user would be another one as well. Who has
+        another name is a node, and must be known as one."""
         uri = parse(name)
-        if uri.user and uri.host in self._domains:
+        if uri.user and uri.host in self._domains and name == uri.address:
             return Guest(name, home, asserted=name, own_from=self._own_from, limited=True)
         if name not in self._nodes:
             raise Refused(403, "users have names in the server's own domains, and this is no node that it knows")

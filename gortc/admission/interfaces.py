@@ -33,7 +33,7 @@ class Handshake:
     """What a peer has said of itself in its opening handshake. What may be a secret is left out of its `repr`."""
 
     userid: str
-    """The name that it asks for, as a channel has it: `alice@gortc.com`, the host in lower case."""
+    """The name that it asks for, as a channel has it: `alice@gortc.com`, whatever way it was spelled."""
     address: str
     """Its IP address; empty where it comes by a UNIX socket."""
     url: str = field(repr=False)
@@ -65,9 +65,9 @@ class AuthContext:
 
 
 Ask = Callable[[Handshake], Union[str, "Deferred[str | None]", None]]
-"""Says who a peer is: its name, as a userid; None where the handshake has nothing that this authenticator goes by, so
-that the next one is asked. A Deferred may fire with either; it is cancelled when the peer has gone. Raises, or fails
-with, `Refused`. Any other exception is a defect: it is logged, and the peer gets 503."""
+"""Says who a peer is: its name, as a userid, in any spelling; None where the handshake has nothing that this
+authenticator goes by, so that the next one is asked. A Deferred may fire with either; it is cancelled when the peer has
+gone. Raises, or fails with, `Refused`. Any other exception is a defect: it is logged, and the peer gets 503."""
 
 
 class IAuthenticator(Interface):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gortc.admission.interfaces import Ask, AuthContext, Handshake, Refused
+from gortc.jsip.uri import canonical
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -29,7 +30,7 @@ def ask(handshake: Handshake) -> str | None:
 def names(certificate: Certificate) -> set[str]:
     """The userids that it is for: alternative names alone, never the common name (RFC 9525 section 2).
 
-    `sip:` URIs (RFC 5922 section 7.1), host names without a wildcard, and mail addresses; hosts in lower case.
+    `sip:` URIs (RFC 5922 section 7.1), host names without a wildcard, and mail addresses; as channels are named.
     """
     from cryptography import x509
 
@@ -38,12 +39,8 @@ def names(certificate: Certificate) -> set[str]:
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return set()
     texts = [text for text in found.get_values_for_type(x509.DNSName) if "*" not in text]
-    texts += found.get_values_for_type(x509.RFC822Name)
+    # In a mail address a percent sign is one (RFC 5321 section 4.1.2), and escapes nothing.
+    texts += [text.replace("%", "%25") for text in found.get_values_for_type(x509.RFC822Name)]
     uris = found.get_values_for_type(x509.UniformResourceIdentifier)
-    texts += [text[len("sip:") :] for text in uris if text.lower().startswith("sip:")]
-    return {_lower_host(text) for text in texts}
-
-
-def _lower_host(text: str) -> str:
-    user, at, host = text.rpartition("@")
-    return user + at + host.lower()
+    texts += [text for text in uris if text.lower().startswith(("sip:", "sips:"))]
+    return {canonical(text) for text in texts}

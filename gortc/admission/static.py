@@ -22,6 +22,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from gortc.admission.interfaces import Ask, AuthContext, Handshake, Refused
 from gortc.fresh import Fresh
+from gortc.jsip.uri import same_name
 from gortc.transport.names import BadName, channel_name
 
 PASSWORD_MAX: Final = 1024
@@ -183,7 +184,7 @@ class Static:
         userid = handshake.userid
         if handshake.password is not None:
             user, password = handshake.password
-            if user != userid:
+            if not same_name(user, userid):
                 raise _wrong("its userid is another one")
         elif handshake.token is not None:
             password = handshake.token

@@ -21,6 +21,7 @@ from gortc.client.ladder import SERVER, Ladder, as_text
 from gortc.client.ladder_mermaid import as_mermaid
 from gortc.client.ladder_svg import as_svg
 from gortc.jsip.message import Headers
+from gortc.jsip.uri import is_party
 
 FORMATS = {"text": as_text, "mermaid": as_mermaid, "svg": as_svg}
 ROWS_MAX = 5000
@@ -45,7 +46,7 @@ class Said(NamedTuple):
 
     def is_of(self, party: str) -> bool:
         """Whether that party, a name with or without its host, has sent or received it."""
-        return any(party in (name, name.partition("@")[0]) for name in (self.source, self.target))
+        return any(is_party(party, name) for name in (self.source, self.target))
 
 
 # writing

@@ -14,7 +14,7 @@ from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Headers, Request
 from gortc.jsip.meter import Meter, renewed
 from gortc.jsip.timers import Timers
-from gortc.jsip.uri import BadURI, parse
+from gortc.jsip.uri import same_name
 
 if TYPE_CHECKING:
     from gortc.jsip.syntax import Syntax
@@ -65,13 +65,8 @@ class Guest:
             headers[ASSERTED] = self.asserted
 
     def is_from(self, caller: str) -> bool:
-        """Whether `caller`, a From, names it, with or without a prefix."""
-        if caller == self.name:
-            return True
-        try:
-            return parse(caller).address == parse(self.name).address
-        except BadURI:
-            return False
+        """Whether `caller`, a From, is its name, however that is spelled."""
+        return same_name(caller, self.name)
 
 
 class Gate:

@@ -1,23 +1,36 @@
 """URIs as JSIP writes them, `[prefix:]user@host[:port][;key=value][;flag]`: docs/jsip.md section 2.
 
-A URI prints back as it was read. The host compares without case (RFC 3261 section 19.1.4), the user with it.
+A URI prints back as it was read. How it is compared is here, too, and nowhere else (RFC 3261 section 19.1.4):
+`URI.name` is the one spelling of a name, and `same_name` tells whether two texts spell the same one.
 """
 
 import re
 from functools import lru_cache
+from ipaddress import IPv6Address
+from string import ascii_lowercase, ascii_uppercase
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
 
+import idna
 from attrs import field, frozen
 
 _URI = re.compile(
     r"""
-    (?: (?P<prefix> [A-Za-z][A-Za-z0-9+.-]* ) : (?! \d{1,5} (?: ; | \Z ) ) )?   # sip:host, but not host:5060
+    (?: (?P<prefix> [A-Za-z][A-Za-z0-9+.-]* ) : (?! [0-9]{1,5} (?: ; | \Z ) ) )?   # sip:host, but not host:5060
     (?: (?P<user> [^@:;,\s\x00-\x1f\x7f]+ ) @ )?
     (?P<host> \[ [0-9A-Fa-f:.]+ \] | [^@:;,\s\[\]\x00-\x1f\x7f]+ )
-    (?: : (?P<port> \d{1,5} ) )?
+    (?: : (?P<port> [0-9]{1,5} ) )?
     (?P<params> (?: ; [^;,=\s\x00-\x1f\x7f]+ (?: = [^;,\s\x00-\x1f\x7f]* )? )* )
     """,
     re.VERBOSE,
 )
+
+_PLAIN: Final = frozenset(("sip", "sips"))
+"""Prefixes that make no other name: alice is the same user, in the clear or not."""
+
+# RFC 3261 section 25.1: unreserved and user-unreserved, but for the comma and the semicolon, which JSIP reads itself.
+_USER: Final = re.compile(r"[A-Za-z0-9_.!~*'()&=+$?/-]*")
+_ASCII_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 class BadURI(ValueError):
@@ -26,7 +39,11 @@ class BadURI(ValueError):
 
 @frozen
 class URI:
-    """One parsed URI. Made by `parse`; parameters keep their order, a flag's value is None."""
+    """One parsed URI. Made by `parse`; parameters keep their order, a flag's value is None.
+
+    Prefix and user are as they were written, the host is as it compares. A host that is not ASCII then is none that can
+    be: neither a name of IDNA nor a token.
+    """
 
     text: str
     prefix: str | None = field(eq=False)
@@ -34,16 +51,10 @@ class URI:
     host: str = field(eq=False)
     port: int | None = field(eq=False)
     params: dict[str, str | None] = field(eq=False)
-
-    @property
-    def address(self) -> str:
-        """`user@host` (or the host alone), the host in lower case: how a channel is named."""
-        return f"{self.user}@{self.host}" if self.user else self.host
-
-    @property
-    def name(self) -> str:
-        """The address with its prefix, where it has one."""
-        return f"{self.prefix}:{self.address}" if self.prefix else self.address
+    address: str = field(eq=False)
+    """`user@host` (or the host alone), each in its one spelling."""
+    name: str = field(eq=False)
+    """How a channel is named: the address, after the prefix where that is another one than sip and sips."""
 
     def __str__(self) -> str:
         return self.text
@@ -51,16 +62,18 @@ class URI:
 
 LENGTH_MAX = 1024
 """No URI is longer, in characters."""
+_TOO_LONG: Final = f"a URI of more than {LENGTH_MAX} characters"
 
 
-@lru_cache(maxsize=4096)  # peers choose what is kept: 4 MB at the most, for no URI is longer than LENGTH_MAX
+@lru_cache(maxsize=4096)  # peers choose what is kept: for no text and no name is longer, some MB
 def parse(text: str) -> URI:
     """Read one URI.
 
-    Raises BadURI where `text` does not follow the grammar, is too long, or its port is over 65,535.
+    Raises BadURI where `text` does not follow the grammar, is too long (with its user escaped, too), or its port is
+    over 65,535.
     """
     if len(text) > LENGTH_MAX:
-        raise BadURI(f"a URI of more than {LENGTH_MAX} characters")
+        raise BadURI(_TOO_LONG)
     match = _URI.fullmatch(text)
     if match is None:
         raise BadURI(f"not a URI: {text[:80]!r}")
@@ -71,14 +84,92 @@ def parse(text: str) -> URI:
     for param in match["params"].split(";")[1:]:
         key, equals, value = param.partition("=")
         params.setdefault(key, value if equals else None)
-    return URI(text, match["prefix"], match["user"], match["host"].lower(), port, params)
+    prefix, user, host = match["prefix"], match["user"], _host(match["host"])
+    address = name = f"{_user(user)}@{host}" if user else host
+    if prefix is not None and prefix.lower() not in _PLAIN:
+        name = f"{prefix.lower()}:{address}"
+    if len(name) > LENGTH_MAX:
+        raise BadURI(_TOO_LONG)
+    return URI(text, prefix, user, host, port, params, address, name)
 
 
-def same(one: str, other: str) -> bool:
-    """Whether two texts name the same user (RFC 3261 section 19.1.4)."""
-    if one == other:
+def canonical(text: str) -> str:
+    """The one spelling of the name that `text` spells.
+
+    What spells no name stands for itself alone: what is no URI, and a URI with a port or parameters.
+    """
+    try:
+        uri = parse(text)
+    except BadURI:
+        return text
+    return text if uri.port is not None or uri.params else uri.name
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two texts spell the same name: `sip:alice@GORTC.com` and `alice@gortc.com` do (RFC 3261 section 19.1.4).
+
+    A URI with a port or parameters says more than a name: it is the same as its own text only.
+    """
+    return one == other or canonical(one) == canonical(other)
+
+
+def is_party(party: str, text: str) -> bool:
+    """Whether `party`, a user or a number, with its host or without, is who the URI `text` leads to."""
+    if party in (text, text.partition("@")[0]):
         return True
     try:
-        return parse(one).address == parse(other).address
+        uri = parse(text)
     except BadURI:
         return False
+    return canonical(party) == uri.name or canonical(f"{party}@{uri.host}") == uri.name
+
+
+def _user(text: str) -> str:
+    """The one spelling of a user, as RFC 3261 section 25.1 has it: the case counts, an escaped character that needs no
+    escape is the character, and any other is escaped.
+
+    So nothing that was escaped can be read as the end of the user later (`@`, `:`), nor be decoded again (`%`). JSIP is
+    UTF-8: what can be printed beyond ASCII needs no escape. What is no UTF-8 stays escaped.
+    """
+    if _USER.fullmatch(text):
+        return text
+    octets = unquote_to_bytes(text.encode("utf-8", "surrogatepass"))
+    return "".join(map(_character, octets.decode("utf-8", "surrogateescape")))
+
+
+def _character(one: str) -> str:
+    plain = _USER.fullmatch(one) is not None if one.isascii() else one.isprintable()
+    return one if plain else quote(one, safe="", errors="surrogateescape")
+
+
+def _host(text: str) -> str:
+    """The one spelling of a host: in ASCII, where it is one (`URI.host`).
+
+    A final dot is a part of it: RFC 3261 section 19.1.4 compares what is written.
+    """
+    if not text.isascii():
+        return ".".join(map(_label, text.split(".")))  # IDNA's other dots are no dots here: they would fold
+    if not text.startswith("["):
+        return text.lower()
+    # RFC 5954 section 4.2: two IPv6 addresses are the same where their 128 bits are.
+    try:
+        address = IPv6Address(text[1:-1])
+    except ValueError:
+        return text.lower()
+    mapped = address.ipv4_mapped  # RFC 5952 section 5; Python's own text depends on its version
+    return f"[{address}]" if mapped is None else f"[::ffff:{mapped}]"
+
+
+def _label(text: str) -> str:
+    """The A-label of a label (RFC 5891 section 4); what has none stays beyond ASCII, and so is no host's.
+
+    Nothing is mapped: Unicode's cases and compatible forms would make one host of two.
+    """
+    text = text.translate(_ASCII_LOWER)
+    if text.isascii():
+        return text
+    try:
+        label = idna.alabel(text).decode()
+        return label if idna.ulabel(label) == text else text
+    except UnicodeError:  # idna.IDNAError is one
+        return text

@@ -14,6 +14,7 @@ from gortc.client.ladder_mermaid import as_mermaid
 from gortc.client.ladder_svg import as_svg
 from gortc.jsip.message import Headers
 from gortc.jsip.tape import Entry, Leg
+from gortc.jsip.uri import is_party, same_name
 from gortc.oam.route import (
     BAD_PATH,
     BAD_VALUE,
@@ -144,7 +145,11 @@ class History:
     def sessions(self, dialogue: str, channel: str | None) -> list[Session]:
         """Those that live and have this DialogueID. One peer's has nothing to do with another's."""
         channels = [*self._node.channels.by_name.values(), *self._server.hops]
-        return [one.sessions[dialogue] for one in channels if dialogue in one.sessions and channel in (None, one.name)]
+        return [
+            one.sessions[dialogue]
+            for one in channels
+            if dialogue in one.sessions and (channel is None or same_name(channel, one.name))
+        ]
 
     async def _legs(self, dialogue: str, channel: str | None) -> set[Leg]:
         tape = self._node.tape
@@ -153,7 +158,9 @@ class History:
         }
         if not found:
             async for said in self.read(0, naming({dialogue})):
-                if said.message.get("DialogueID") == dialogue and channel in (None, said.channel):
+                if said.message.get("DialogueID") != dialogue:
+                    continue
+                if channel is None or same_name(channel, said.channel):
                     found[said.channel, dialogue] = ()
         if len(found) > 1:
             raise several(name for name, _ in found)
@@ -193,4 +200,4 @@ def mermaid(ladder: Ladder, title: str) -> Text:
 def is_about(party: str, channel: str, message: Headers) -> bool:
     """Whether `party`, a user or a number, with its host or without, has sent, received or is named in a message."""
     names = (channel, message.get("From"), message.get("To"), message.get("Request-URI"))
-    return any(isinstance(name, str) and party in (name, name.partition("@")[0]) for name in names)
+    return any(isinstance(name, str) and is_party(party, name) for name in names)

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gortc.jsip.session import Session
+from gortc.jsip.uri import canonical, same_name
 from gortc.oam.history import CHANNEL, LAST, History, several
 from gortc.oam.route import (
     BAD_PATH,
@@ -135,7 +136,7 @@ class Runtime:
         found = (
             row
             for row in map(session_row, self._node.channels.sessions())
-            if query.get("channel", row["channel"]) == row["channel"]
+            if same_name(query.get("channel", row["channel"]), row["channel"])
             and query.get("service", row["service"]) == row["service"]
         )
         return page("sessions", found, query)
@@ -203,7 +204,7 @@ class Runtime:
         return self.draining(query)
 
     def _channel(self, query: Query) -> PeerChannel:
-        channel = self._node.channels.by_name.get(query["name"])
+        channel = self._node.channels.by_name.get(canonical(query["name"]))
         if channel is None:
             raise Problem(404, BAD_PATH, "no such channel")
         return channel

@@ -156,7 +156,7 @@ class Leg:
 
     @property
     def called(self) -> str:
-        """What was dialled: `user@host` of the Request-URI, the host in lower case. To look it up by."""
+        """What was dialled: `user@host` of the Request-URI, in its one spelling. To look it up by."""
         return parse(self.uri).address
 
     @property

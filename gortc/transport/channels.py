@@ -406,10 +406,9 @@ class Channels:
         Raises BadURI.
         """
         uri = parse(text)
-        for name in (uri.name, uri.address):
-            channel = self.by_name.get(name)
-            if channel is not None and channel.connection is not None:
-                return channel
+        channel = self.by_name.get(uri.name)
+        if channel is not None and channel.connection is not None:
+            return channel
         if uri.host in self._domains:
             return self._offline
         hop = None if self.outbound is None else self.outbound.route(uri)

@@ -389,6 +389,8 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         """
         if origin in self._origins:
             return True
+        if not (origin + host).isascii():  # RFC 6454 section 6.2 has ASCII; what is not would fold into another host
+            return False
         host = host.strip("[]").lower()
         try:
             if urlsplit(origin).hostname != host:

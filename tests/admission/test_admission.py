@@ -145,12 +145,58 @@ def test_who_is_somebody_else(hub: Hub) -> None:
     assert answer.endswith("you are bob@gortc.local\n")
 
 
+SPELLED = [
+    "alice@gortc.local", "alice@GORTC.local", "sip:alice@gortc.local", "SIPS%3Aalice%40gortc.local",
+    "%61lice@gortc.local", "%2561lic%2565@gortc.local",
+]  # fmt: skip
+
+
+@pytest.mark.proves("C-66", "C-93")
+@pytest.mark.parametrize("userid", SPELLED)
+@pytest.mark.parametrize("who", ["alice@gortc.local", "sip:alice@GORTC.local", "%61lice@gortc.local"])
+def test_who_is_the_same_in_any_spelling(hub: Hub, desk: Desk, userid: str, who: str) -> None:
+    """Of the peer, and of whoever says who it is; what holds for it has one name."""
+    desk.answer = who
+    assert status(knock(hub, userid)) == 101
+    (channel,) = hub.channels.by_name.values()
+    assert channel.guest is not None
+    assert desk.asked[0].userid == channel.name == channel.guest.name == channel.guest.asserted == "alice@gortc.local"
+
+
+@pytest.mark.proves("C-66", "C-90", "C-91", "C-92")
+@pytest.mark.parametrize(
+    "userid",
+    [
+        "Alice@gortc.local", "pbx:alice@gortc.local", "sip%253Aalice@gortc.local", "alice%2540gortc.local",
+        "alice%2500@gortc.local", "alice%252561@gortc.local", "alice@gortc.local.", "xalice@gortc.local",
+    ],
+)  # fmt: skip
+def test_who_is_another_one(hub: Hub, userid: str) -> None:
+    assert knock(hub, userid, "&token=alice-token").take_http().startswith("HTTP/1.1 403 ")
+
+
+@pytest.mark.proves("C-11", "C-92")
+@pytest.mark.parametrize("host", ["gortc%E3%80%82local", "gortc.loca%E2%93%9B", "gortc.%EF%BD%8Cocal"])
+def test_a_host_that_would_fold_into_ours(hub: Hub, desk: Desk, host: str) -> None:
+    """Nobody is even asked."""
+    assert status(knock(hub, f"alice@{host}", "&token=alice-token")) == 400
+    assert desk.asked == []
+
+
+@pytest.mark.proves("C-93")
+def test_one_user_has_one_limit_on_connections(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> None:
+    hub = hub_of(monkeypatch, desk, limits=Limits(logins=Rate(0.001, 3)))
+    codes = [status(knock(hub, userid, "&token=alice-token")) for userid in SPELLED]
+    assert codes == [101, 101, 101, 429, 429, 429]
+
+
 @pytest.mark.proves("C-67")
 @pytest.mark.parametrize(
     ("userid", "code"),
     [
         ("alice@gortc.local", 101), ("alice@second.example", 101), ("sip:alice@gortc.local", 101), ("b.example", 101),
         ("gortc.local", 403), ("second.example", 403), ("d.example", 403), ("alice@elsewhere.example", 403),
+        ("sip:B.example", 101), ("pbx:alice@gortc.local", 403), ("pbx:b.example", 403), ("b.example.", 403),
         ("alice@b.example", 403), ("b.example.evil.example", 403),
     ],
 )  # fmt: skip

@@ -26,17 +26,24 @@ NAMES = [
     x509.RFC822Name("alice@GORTC.local"),
     x509.UniformResourceIdentifier("sip:bob@b.test"),
     x509.UniformResourceIdentifier("SIP:c.test"),
+    x509.UniformResourceIdentifier("sips:%65ve@B.test"),
     x509.UniformResourceIdentifier("https://d.test"),
+    x509.DNSName("xn--bcher-KVA.test"),
+    x509.RFC822Name("%66rank@b.test"),
 ]
 
 
-@pytest.mark.parametrize("userid", ["b.test", "alice@gortc.local", "bob@b.test", "c.test"])
+@pytest.mark.parametrize(
+    "userid",
+    ["b.test", "alice@gortc.local", "bob@b.test", "c.test", "eve@b.test", "xn--bcher-kva.test", "%2566rank@b.test"],
+)
 def test_names_that_it_is_for(tmp_path: Path, userid: str) -> None:
     assert ask(shown(userid, issue(tmp_path, "x.test", names=NAMES).certificate)) == userid
 
 
 @pytest.mark.parametrize(
-    "userid", ["x.test", "a.wild.test", "*.wild.test", "Alice@gortc.local", "d.test", "alice@b.test", "test"]
+    "userid",
+    ["x.test", "a.wild.test", "*.wild.test", "Alice@gortc.local", "d.test", "alice@b.test", "test", "frank@b.test"],
 )
 def test_names_that_it_is_not_for(tmp_path: Path, userid: str) -> None:
     """Its common name is one of them."""

@@ -326,7 +326,7 @@ async def test_in_threads(text: str) -> None:
 
 def test_lines() -> None:
     text = f"# users\n\n {ALICE}:{VECTOR} \nsip:bob@GORTC.com:{ARGON2}\n  # {BOB}:x\n"
-    assert list(read_users(text.splitlines())) == [ALICE, "sip:bob@gortc.com"]
+    assert list(read_users(text.splitlines())) == [ALICE, "bob@gortc.com"]
 
 
 @pytest.mark.parametrize(
@@ -338,6 +338,7 @@ def test_lines() -> None:
         (VECTOR, r"^line 2 is not userid:hash$"),
         (f"{BOB}:{VECTOR}", "^user bob@gortc.com: is there twice$"),
         (f"bob@GORTC.com:{VECTOR}", "^user bob@GORTC.com: is there twice$"),
+        (f"sip:%62ob@GORTC.com:{VECTOR}", "^user sip:%62ob@GORTC.com: is there twice$"),
         (f"a b@c:{VECTOR}", "^user a b@c: userid must have no space"),
         (f":{VECTOR}", "^user : userid must have"),
         ("alice@gortc.com:$1$secret", "^user alice@gortc.com: the hash must be"),

@@ -329,3 +329,61 @@ def test_names_that_are_not_ones_own(victim: Make, page: Page) -> None:
     )
     with pytest.raises(InvalidStatus):
         Peer(server.node, "d.test", whole=True)
+
+
+@pytest.mark.proves("C-22", "C-66", "C-69", "C-70", "C-90", "C-91", "C-92", "C-93")
+def test_a_second_identity_by_another_spelling(victim: Make, page: Page) -> None:
+    """Alice comes back under each spelling of her name: it is the same channel, the same limit, the same From and
+    `P-Asserted-Identity`. Other names, however near, are not hers."""
+    users = {"sip:alice@GORTC.local": hash_password(ALICE), BOB: hash_password(BOB)}
+    limits = 'Limits(failures=None, methods={"MESSAGE": Rate(0.001, 12)})'
+    server = victim(f'auth={{"static": {{"users": {users!r}}}}}, limits={limits}')
+
+    def basic(name: str, password: str) -> str:
+        return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+    spelled = [
+        ALICE, "alice@GORTC.Local", f"sip:{ALICE}", f"SIP:{ALICE}", f"sips:{ALICE}", f"%61lice@{REALM}",
+        f"sip:%61%6C%69%63%65@{REALM.upper()}", f"SipS:alic%65@{REALM}", f"al%69ce@{REALM}",
+    ]  # fmt: skip
+    near = {
+        f"pbx:{ALICE}": 401, f"tel:{ALICE}": 401, f"Alice@{REALM}": 401, f"alice%40evil@{REALM}": 401,
+        f"sip%3A{ALICE}": 401, f"alice%00@{REALM}": 401, f"%2561lice@{REALM}": 401, f"{ALICE}.": 401,
+        "alice@gortc\u3002local": 400, "alice@gortc.loca\u217c": 400, "alice@\uff47ortc.local": 400,
+        f"{ALICE}:5060": 400, f"{ALICE};x=1": 400,
+    }  # fmt: skip
+    bob = Peer(server.node, BOB, whole=True, additional_headers={"Authorization": basic(BOB, BOB)})
+    before: Peer | None = None
+    codes: list[int] = []
+    for at, name in enumerate(spelled):
+        # RFC 7617 section 2: a user of Basic has no colon.
+        shown = {"Authorization": basic(f"%61lice@{REALM.upper()}" if at % 2 else ALICE, ALICE)}
+        alice = Peer(server.node, name, whole=True, additional_headers=shown)
+        if before is not None:
+            assert before.closed() == (4001, "replaced")
+            before.leave()
+        before = alice
+        for claimed in (name, spelled[-1 - at]):
+            talk = alice.open("MESSAGE", BOB, From=claimed)
+            if len(codes) < 12:
+                down = bob.answering("MESSAGE")
+                assert down.first["P-Asserted-Identity"] == ALICE
+                down.reply(200)
+            answer = alice.receive()
+            assert answer["DialogueID"] == talk.id
+            codes.append(answer["Code"])
+            if codes[-1] == 503:
+                break
+        for claimed in () if codes[-1] == 503 else near:
+            alice.open("OPTIONS", BOB, From=claimed).expect(403, Reason=f"From must be {ALICE}")
+    assert codes == [200] * 12 + [503] * (len(codes) - 12)
+    assert len(codes) > 12
+    for name, code in near.items():
+        attacker = Attacker(server.port)
+        assert attacker.handshake(quote(name), Authorization=basic(ALICE, ALICE)) == code, name
+        attacker.close()
+    page.add(
+        f"a user connects under {len(spelled)} spellings of its name, and tries {len(near)} names that are near it, as "
+        "userid and as From",
+        "one channel, one limit, one `P-Asserted-Identity`; another name: 401 or 400, as From 403",
+    )

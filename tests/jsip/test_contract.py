@@ -67,12 +67,13 @@ def test_a_first_request_goes_to_the_first_router_uri_else_to_the_request_uri(
 @pytest.mark.parametrize(
     ("connected", "uri"),
     [
-        ("sip:bob@gortc.local", "sip:bob@gortc.local"),
-        ("bob@gortc.local", "sip:bob@gortc.local"),
+        ("sip:bob@gortc.local", "bob@gortc.local"),
+        ("bob@gortc.local", "SIPS:%62ob@gortc.local"),
+        ("pbx:bob@gortc.local", "PBX:bob@gortc.local"),
         ("bob@elsewhere.example", "bob@ELSEWHERE.example:5060;transport=ws"),
     ],
 )
-def test_a_connected_channel_with_the_prefix_or_without(stage: Stage, connected: str, uri: str) -> None:
+def test_a_connected_channel_by_its_name_in_any_spelling(stage: Stage, connected: str, uri: str) -> None:
     user = stage.user(connected)
     stage.dial(uri, "MESSAGE")
     user.expect("MESSAGE")
@@ -82,14 +83,16 @@ def test_a_connected_channel_with_the_prefix_or_without(stage: Stage, connected:
 
 
 @pytest.mark.proves("C-30")
-def test_the_channel_with_the_prefix_comes_first(stage: Stage) -> None:
-    plain, prefixed = stage.user("bob@gortc.local"), stage.user("sip:bob@gortc.local")
-    stage.dial("sip:bob@gortc.local", "MESSAGE")
+def test_another_prefix_is_another_channel(stage: Stage) -> None:
+    plain, prefixed = stage.user("bob@gortc.local"), stage.user("pbx:bob@gortc.local")
+    stage.dial("pbx:bob@gortc.local", "MESSAGE")
     prefixed.expect("MESSAGE")
-    plain.expect_nothing()
-    stage.forget()
     stage.play("wait 5")
     stage.forget()
+    stage.dial("im:bob@gortc.local", "MESSAGE")
+    stage.said("service 480 MESSAGE (local)", "service TERM")
+    plain.expect_nothing()
+    prefixed.expect_nothing()
 
 
 @pytest.mark.proves("C-33")

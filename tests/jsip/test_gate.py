@@ -218,7 +218,11 @@ def test_who_is_asserted(asserted: str | None) -> None:
     ("caller", "good"),
     [
         ("alice@gortc.local", True), ("sip:alice@gortc.local", True), ("alice@GORTC.local", True),
-        ("alice@gortc.local;x=1", True), ("Alice@gortc.local", False), ("bob@gortc.local", False), ("alice", False),
+        ("SIPS:alice@gortc.LOCAL", True), ("%61lic%65@gortc.local", True), ("alice@gortc.local;x=1", False),
+        ("sip:alice@gortc.local;x", False), ("alice@gortc.local:5060", False), ("pbx:alice@gortc.local", False),
+        ("tel:alice@gortc.local", False), ("<sip:alice@gortc.local>", False), ("sip:alice%40gortc.local", False),
+        ("alice%00@gortc.local", False), ("alice@gortc\u3002local", False), ("alice@gortc.loca\u017f", False),
+        ("alice@gortc.local.", False), ("Alice@gortc.local", False), ("bob@gortc.local", False), ("alice", False),
         ("alice@gortc.local.evil.example", False), ("Alice <alice@gortc.local>", False), ("@", False),
     ],
 )  # fmt: skip

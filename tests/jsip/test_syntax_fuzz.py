@@ -68,7 +68,7 @@ def whole(least: int, most: int = CSEQ_MAX) -> st.SearchStrategy[int | float]:
 URI_TEXT = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp", "Zs"], exclude_characters="@:;,=[]")
 users = st.text(URI_TEXT, min_size=1, max_size=6) | st.sampled_from(["alice", "%00", "5060", "[x]", "="])
 hosts = st.text(URI_TEXT, min_size=1, max_size=6) | st.sampled_from(
-    ["gortc.local", "[2001:DB8::1]", "H", "8080", "\u0130"]
+    ["gortc.local", "[2001:DB8::1]", "H", "8080", "\u0130", "B\u00fccher.GORTC"]
 )
 params = st.lists(
     st.text(URI_TEXT, min_size=1, max_size=3) | st.sampled_from(["lr", "x=", "x=1", "type=a=b", "@:[=", "u@h:1"]),
@@ -432,7 +432,13 @@ Parts = tuple[str | None, str | None, str, int | None, dict[str, str | None]]
 def parts(text: str) -> Parts:
     """What the parser has found."""
     uri = parse(text)
-    return uri.prefix, uri.user, uri.host, uri.port, dict(uri.params)
+    host = uri.host if text.isascii() else ".".join(map(label_text, uri.host.split(".")))
+    return uri.prefix, uri.user, host, uri.port, dict(uri.params)
+
+
+def label_text(label: str) -> str:
+    """What an A-label stands for."""
+    return label[4:].encode().decode("punycode") if label.startswith("xn--") else label
 
 
 def taken_apart(text: str) -> Parts:
@@ -456,7 +462,8 @@ def taken_apart(text: str) -> Parts:
     for flag in flags:
         key, equals, value = flag.partition("=")
         found.setdefault(key, value if equals else None)
-    return prefix, user, name.lower(), int(port) if port else None, found
+    name = re.sub("[A-Z]", lambda capital: capital[0].lower(), name)
+    return prefix, user, name, int(port) if port else None, found
 
 
 @pytest.mark.proves("C-10", "C-11")

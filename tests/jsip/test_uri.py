@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gortc.jsip.uri import BadURI, parse
+from gortc.jsip.uri import BadURI, canonical, is_party, parse, same_name
 
 Parts = tuple[str | None, str | None, str, int | None, dict[str, str | None]]
 
@@ -41,6 +42,10 @@ READ: dict[str, Parts] = {
     "imas.gortc.com;type=imas": (None, None, "imas.gortc.com", None, {"type": "imas"}),
     "h;relid=room@42:1": (None, None, "h", None, {"relid": "room@42:1"}),
     "münchen@gortc.com": (None, "münchen", "gortc.com", None, {}),
+    "bob@Bücher.Example": (None, "bob", "xn--bcher-kva.example", None, {}),
+    "bob@snow☃man.Com": (None, "bob", "snow☃man.com", None, {}),
+    "h:\uff15\uff10": ("h", None, "\uff15\uff10", None, {}),  # no port: its digits are not ASCII
+    "%61@h": (None, "%61", "h", None, {}),
 }
 
 
@@ -68,17 +73,139 @@ def test_bad(text: str) -> None:
     assert "\n" not in str(bad.value)
 
 
+@pytest.mark.proves("M-18")
+def test_an_escaped_user_is_not_too_long_either() -> None:
+    """Else a small frame would make the server keep a large name."""
+    assert len(parse("\U000e0001" * 85 + "@h").name) == 85 * 12 + 2
+    with pytest.raises(BadURI, match="more than 1024 characters"):
+        parse("\U000e0001" * 86 + "@h")
+
+
 def test_the_reason_is_short_however_long_the_text() -> None:
     with pytest.raises(BadURI) as bad:
         parse("a b" * 10_000)
     assert len(str(bad.value)) < 120
 
 
-@pytest.mark.proves("C-10")
-def test_a_channel_is_named_by_the_address_and_its_prefix() -> None:
-    uri = parse("sip:Alice@GORTC.com:5060;type=x")
-    assert (uri.address, uri.name) == ("Alice@gortc.com", "sip:Alice@gortc.com")
-    assert (parse("GORTC.com").address, parse("GORTC.com").name) == ("gortc.com", "gortc.com")
+@pytest.mark.proves("C-10", "C-30")
+@pytest.mark.parametrize(
+    ("text", "address", "name"),
+    [
+        ("sip:Alice@GORTC.com:5060;type=x", "Alice@gortc.com", "Alice@gortc.com"),
+        ("SIPS:GORTC.com", "gortc.com", "gortc.com"),
+        ("PBX:%41lice@GORTC.com", "Alice@gortc.com", "pbx:Alice@gortc.com"),
+    ],
+)
+def test_a_channel_is_named_by_the_address_and_a_prefix_that_is_another_one(text: str, address: str, name: str) -> None:
+    assert (parse(text).address, parse(text).name) == (address, name)
+
+
+SAME = [
+    ["alice@gortc.com", "sip:alice@gortc.com", "SIPS:alice@GORTC.com", "alice@Gortc.COM", "%61lic%65@gortc.com"],
+    ["+4930@gortc.com", "%2B4930@gortc.com", "%2b4930@gortc.com", "sip:%2B%34930@gortc.com"],
+    ["Jörg@gortc.com", "J%C3%B6rg@gortc.com", "J%c3%b6rg@gortc.com"],
+    ["alice%40evil@gortc.com", "sip:alice%40%65vil@gortc.com"],
+    ["a%00@h", "%61%00@H"],
+    ["a%25@h", "a%@h"],
+    ["%FF%C3@h", "%ff%c3@H"],
+    ["%C2%85@h", "%c2%85@H"],
+    ["a%C2%ADb@h", "a\u00adb@h"],
+    ["%3Calice%3E@h", "<alice>@h"],
+    ["bob@xn--bcher-kva.example", "bob@bücher.example", "sip:bob@BüCHER.example", "bob@XN--bcher-KVA.example"],
+    ["bob@[2001:db8::1]", "bob@[2001:DB8:0::1]", "sip:bob@[2001:db8:0:0:0:0:0:1]"],
+    ["bob@[::ffff:192.0.2.1]", "bob@[::FFFF:c000:201]"],
+    ["pbx:bob@h", "PBX:%62ob@H"],
+    ["gortc.com", "sip:GORTC.com"],
+    ["tel:+49123", "TEL:+49123"],
+    ["alice@gortc.com:5060", "alice@gortc.com:5060"],
+    ["no uri", "no uri"],
+]
+
+
+@pytest.mark.proves("C-10", "C-90")
+@pytest.mark.parametrize("spellings", SAME, ids=lambda spellings: ascii(spellings[0]))
+def test_spellings_of_one_name(spellings: list[str]) -> None:
+    """The first one is how it is named."""
+    assert {canonical(text) for text in spellings} == {spellings[0]}
+    assert all(same_name(one, other) for one in spellings for other in spellings)
+
+
+APART = [
+    # the user: its case, and what an escape keeps from being read as something else
+    "alice@gortc.com", "Alice@gortc.com", "ALICE@gortc.com", "aliCe@gortc.com", "alice @gortc.com",
+    "alice%20@gortc.com", "alice%40gortc.com", "alice%40gortc.com@gortc.com", "sip%3Aalice@gortc.com",
+    "alice%3B@gortc.com", "alice%2C@gortc.com", "alice%00@gortc.com", "alice%0A@gortc.com", "alice%2561@gortc.com",
+    "%2561lice@gortc.com", "%E1lice@gortc.com", "álice@gortc.com", "a\u0301lice@gortc.com", "\u0430lice@gortc.com",
+    "alice\u200b@gortc.com",
+    # the host
+    "gortc.com", "alice@gortc.com.", "alice@gortc.com..", "alice@gortc", "alice@gortc%2Ecom", "alice@gortc\u3002com",
+    "alice@gortc\uff0ecom", "alice@gortc\uff61com", "alice@\uff47ortc.com", "alice@gortc.co\u217f", "k@k.de",
+    "k@\u212a.de", "s@s.de", "s@\u017f.de", "i@i.de", "i@\u0130.de", "i@\u0131.de", "x@strasse.de", "x@straße.de",
+    "x@STRASSE.example", "x@stra\u1e9ee.example", "x@bücher.example", "x@BÜCHER.example", "x@bu\u0308cher.example",
+    "x@xn--.example", "x@xn--strae-oqa.example", "x@192.0.2.1", "x@[::ffff:192.0.2.1]", "x@[::192.0.2.1]",
+    # another prefix, a port, parameters
+    "pbx:alice@gortc.com", "tel:alice@gortc.com", "sipx:alice@gortc.com", "s:alice@gortc.com", "alice@gortc.com:5060",
+    "alice@gortc.com:5061", "alice@gortc.com;transport=ws", "sip:alice@gortc.com;lr",
+    # no URI
+    "Alice <alice@gortc.com>", "<sip:alice@gortc.com>", "", "sip:", "sip:sip:alice@gortc.com", "alice@gortc.com ",
+]  # fmt: skip
+
+
+@pytest.mark.proves("C-10", "C-90", "C-91", "C-92")
+def test_names_that_are_apart() -> None:
+    same = [(one, other) for one in APART for other in APART if one is not other and same_name(one, other)]
+    assert same == []
+
+
+@pytest.mark.proves("C-90", "C-91", "C-92")
+@given(st.text(st.characters(exclude_categories=[])) | st.text("%@:;,.aA0142FfCcBb é\u017f\u212a\u3002[]", max_size=20))
+def test_the_spelling_of_a_name_is_its_own(text: str) -> None:
+    """Nothing is read out of it that was not in it: it has the same parts, and its own spelling is itself."""
+    name = canonical(text)
+    assert canonical(name) == name
+    assert same_name(text, name)
+    if name != text:
+        uri, again = parse(text), parse(name)
+        assert (again.host, again.port, again.params) == (uri.host, None, {})
+        assert (again.user is None) == (uri.user is None)
+
+
+@pytest.mark.proves("C-91")
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1).map(lambda user: user + "ö"))
+def test_a_user_is_the_same_escaped_or_not(user: str) -> None:
+    escaped = "".join(f"%{octet:02x}" for octet in user.encode())
+    name = canonical(f"{escaped}@h")
+    assert unquote(name.removesuffix("@h")) == user
+    assert same_name(f"{quote(user, safe='')}@h", name)
+    if not set(user) & set("@:;, %"):
+        assert same_name(f"{user}@h", name)
+
+
+@pytest.mark.proves("C-92")
+@given(st.text(st.characters(min_codepoint=128), min_size=1, max_size=5), st.text("abksiABKSI-.", max_size=3))
+def test_a_host_beyond_ascii_is_no_other_hosts(odd: str, plain: str) -> None:
+    """What a host becomes in ASCII stands for that host and no other; or it becomes nothing in ASCII."""
+    with contextlib.suppress(BadURI):
+        host = parse(f"x@{plain}{odd}").host
+        if host.isascii():
+            lower = "".join(char.lower() if char.isascii() else char for char in plain + odd)
+            labels = [
+                label[4:].encode().decode("punycode") if label[:4] == "xn--" else label for label in host.split(".")
+            ]
+            assert ".".join(labels) == lower
+
+
+@pytest.mark.parametrize(
+    ("party", "text", "yes"),
+    [
+        ("alice", "sip:alice@H", True), ("sip:alice", "alice@h", True), ("%61lice", "alice@h", True),
+        ("+4930", "%2B4930@h", True), ("%2B4930", "+4930@h;user=phone", True), ("alice@H", "sip:alice@h:5060", True),
+        ("NODE7", "node7", True), ("Alice", "alice@h", False), ("alice", "pbx:alice@h", False), ("h", "alice@h", False),
+        ("alice@h", "alice@g", False), ("", "alice@h", False), ("alice@h", "Alice <alice@h>", False),
+    ],
+)  # fmt: skip
+def test_a_party_with_its_host_or_without(party: str, text: str, yes: bool) -> None:
+    assert is_party(party, text) is yes
 
 
 def test_uris_are_equal_as_their_texts_are() -> None:

@@ -89,6 +89,7 @@ def test_the_same_dialogue_id_on_two_channels(desk: Desk) -> None:
         assert (status, answer["code"]) == (409, 8)
         assert answer["msg"] == f"several channels have it; say which: channel={ALICE}, {BOB}"
         assert desk.ask(f"{BASE}/{path}?channel={BOB}")[0] == 200
+        assert desk.ask(f"{BASE}/{path}?channel=sip:bob@GORTC.local")[0] == 200
     ladder = desk.ask(f"{BASE}/same/ladder.txt?channel={BOB}")[1]
     assert "bob" in ladder
     assert "alice" not in ladder
@@ -229,8 +230,9 @@ def test_traces_that_can_not_be(desk: Desk, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("party", "yes"),
-    [("alice", True), (ALICE, True), ("400", True), ("400@gortc.local", True), ("agent1", True), ("carol", False),
-     ("alice@other", False), ("", False)],
+    [("alice", True), (ALICE, True), ("sip:alice@GORTC.local", True), ("%61lice", True), ("pbx:alice", False),
+     ("Alice", False), ("%34%30%30", True), ("400", True), ("400@gortc.local", True), ("agent1", True),
+     ("carol", False), ("alice@other", False), ("", False)],
 )  # fmt: skip
 def test_who_a_message_is_about(party: str, yes: bool) -> None:
     message: dict[str, Any] = {

@@ -66,6 +66,21 @@ def test_a_call(desk: Desk) -> None:
     assert desk.ask("/runtime/v1/channels/nobody", "DELETE")[0] == 404
 
 
+@pytest.mark.proves("C-93")
+@pytest.mark.parametrize("spelled", ["sip:alice@gortc.local", "alice@GORTC.local", "SIPS:%2561lice@gortc.LOCAL"])
+def test_a_channel_by_any_spelling_of_its_name(desk: Desk, spelled: str) -> None:
+    alice = Phone(desk, "alice@gortc.local")
+    alice.call("some")
+    assert desk.ask(f"/runtime/v1/channels/{spelled}")[1]["name"] == alice.name
+    assert len(desk.ask(f"/runtime/v1/sessions?channel={spelled}")[1]["sessions"]) == 1
+    assert desk.ask(f"/runtime/v1/sessions?channel=x{spelled}")[1]["sessions"] == []
+    assert desk.ask(f"/runtime/v1/sessions/some?channel={spelled}")[0] == 200
+    assert "INVITE" in desk.ask(f"/runtime/v1/sessions/some/ladder.txt?channel={spelled}")[1]
+    assert desk.ask(f"/runtime/v1/channels/pbx:{alice.name}")[0] == 404
+    assert desk.ask(f"/runtime/v1/channels/{spelled}", "DELETE")[0] == 200
+    assert alice.closed == 1001
+
+
 @pytest.mark.parametrize(
     ("query", "service", "why"),
     [

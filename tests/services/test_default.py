@@ -515,6 +515,44 @@ def test_ones_own_name_is_registered(asked: dict[str, int], granted: int) -> Non
     lab.check_empty()
 
 
+@pytest.mark.proves("C-93")
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "sip:alice@gortc.local", "SIPS:alice@gortc.local", "alice@GORTC.local", "alice@gortc.LOCAL",
+        "%61lice@gortc.local", "sip:%61lic%65@Gortc.Local",
+    ],
+)  # fmt: skip
+def test_ones_own_name_is_registered_in_any_spelling(spelled: str) -> None:
+    lab, alice, _ = pair()
+    alice.open("REGISTER", "gortc.local", From=spelled, To=spelled).expect(200, Expire=3600, To=spelled)
+    lab.check_empty()
+
+
+@pytest.mark.proves("C-93")
+@pytest.mark.parametrize(
+    "other",
+    [
+        "Alice@gortc.local", "pbx:alice@gortc.local", "tel:alice@gortc.local", "alice@gortc.local:5060",
+        "alice@gortc.local;x=1", "alice%40gortc.local", "alice%00@gortc.local", "alice@gortc\u3002local",
+        "alice@gortc.local.", "Alice <alice@gortc.local>", "<sip:alice@gortc.local>", "gortc.local", "alice",
+    ],
+)  # fmt: skip
+def test_what_does_not_spell_ones_own_name(other: str) -> None:
+    lab, alice, _ = pair()
+    alice.open("REGISTER", "gortc.local", To=other).expect(403, Reason="you are alice@gortc.local")
+    lab.check_empty()
+
+
+@pytest.mark.proves("C-93")
+def test_whoever_connects_under_another_spelling_registers_the_same_name() -> None:
+    lab = Lab(default)
+    alice = lab.user("SIP:%2561lice@GORTC.local")
+    assert alice.name == "alice@gortc.local"
+    alice.open("REGISTER", "gortc.local", To="alice@gortc.local").expect(200)
+    lab.check_empty()
+
+
 def test_nobody_registers_for_another() -> None:
     lab, alice, bob = pair()
     alice.open("REGISTER", bob.name, From=bob.name).expect(403, Reason=f"you are {alice.name}")
@@ -552,6 +590,38 @@ def test_patterns(number: str, answered: bool) -> None:
     else:
         call.expect(480)
         call.ack()
+    lab.check_empty()
+
+
+@pytest.mark.proves("C-93")
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "sip:+4930?@GORTC.local",
+        "%2B4930?@gortc.local",
+        "+493[01]5@gortc.LOCAL",
+        "[+]*@GORTC.local",
+        "+4930*",
+        "+49305@*",
+    ],
+)
+@pytest.mark.parametrize(
+    "dialled", ["+49305@gortc.local", "sip:%2B49305@GORTC.local", "%2b4930%35@gortc.local:5060;user=phone"]
+)
+def test_patterns_know_each_spelling_of_a_number(pattern: str, dialled: str) -> None:
+    lab = Lab(default, echo, config={"default": {"numbers": {pattern: "echo"}}})
+    alice = lab.user("alice")
+    alice.open("MESSAGE", dialled, Body="hello").expect(200, Body="hello")
+    lab.check_empty()
+
+
+@pytest.mark.proves("C-93")
+@pytest.mark.parametrize("dialled", ["49305@gortc.local", "%252B49305@gortc.local", "+49305@gortc\u3002local"])
+def test_patterns_know_no_other_number(dialled: str) -> None:
+    lab = Lab(default, echo, config={"default": {"numbers": {"+4930?@gortc.local": "echo"}}})
+    alice = lab.user("alice")
+    answer = alice.open("MESSAGE", dialled, Body="hello").expect(480 if "\u3002" not in dialled else 404)
+    assert "Body" not in answer
     lab.check_empty()
 
 

@@ -187,6 +187,17 @@ def test_configured_agents_and_time() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("C-93")
+@pytest.mark.parametrize("number", ["sip:400@GORTC.local", "%34%30%30@gortc.local"])
+def test_the_number_in_any_spelling(number: str) -> None:
+    lab = Lab(hunt400, config={"hunt400": {"agents": {number: ["SIP:bob@GORTC.local"]}}})
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("400", "an offer")
+    leg = bob.answering(Body="an offer")
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
 def gone(call: Talk) -> None:
     """The caller cancels, and is told so."""
     call.cancel()

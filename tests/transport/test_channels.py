@@ -14,8 +14,18 @@ NAMES = {
     "gortc.com": "gortc.com",
     "node7": "node7",
     "NODE7": "node7",
-    "sip:Alex@GORTC.com": "sip:Alex@gortc.com",
-    "SIP:Alex@gortc.com": "SIP:Alex@gortc.com",
+    "sip:Alex@GORTC.com": "Alex@gortc.com",
+    "SIP:Alex@gortc.com": "Alex@gortc.com",
+    "sips%3AAlex%40gortc.com": "Alex@gortc.com",
+    "sip:GORTC.com": "gortc.com",
+    "PBX:Alex@gortc.com": "pbx:Alex@gortc.com",
+    "+4930@x": "+4930@x",
+    "%2B4930@x": "+4930@x",
+    "%252B4930@x": "+4930@x",
+    "%25252B4930@x": "%252B4930@x",
+    "a%2500@x": "a%00@x",
+    "b\u00fccher.example": "xn--bcher-kva.example",
+    "a@xn--bcher-KVA.example": "a@xn--bcher-kva.example",
     "tel:+49123": "tel:+49123",
     "Alex%40gortc.com": "Alex@gortc.com",
     "Alex%2540gortc.com@x": "Alex%40gortc.com@x",
@@ -30,7 +40,7 @@ NAMES = {
 @pytest.mark.proves("C-10", "C-11")
 @pytest.mark.parametrize("userid", NAMES)
 def test_names(userid: str) -> None:
-    """Percent-decoded once, host in lower case, prefix and user kept."""
+    """Percent-decoded once, then in the one spelling of a name."""
     assert channel_name(userid) == NAMES[userid]
 
 
@@ -41,6 +51,8 @@ def test_names(userid: str) -> None:
         "", "%", "%20", "a b@x", "a%20b@x", "a%09@x", "a%00@x", "a%7F@x", "a%C2%85@x", "a@x%0d%0aX: y", "a,b@x",
         "a%2Cb@x", "a@x;type=y", "a@x%3Btype=y", "a@b@c", "@x", "a@", "a@x:5060", "x:99999", "%FF@x", "%ED%A0%80@x",
         "a@[::1", "a" * 254 + "@x", "a:b:c@x",
+        "a@\u212a.de", "a@gortc\u3002com", "a@\u017f", "a@%EF%BD%87ortc.com", "a@M\u00dcNCHEN.de",
+        "a@snow\u2603man.com", "\u00ad" * 50 + "@x",
     ],
 )  # fmt: skip
 def test_names_refused(userid: str) -> None:
@@ -110,6 +122,16 @@ def test_origins(origin: str, status: int) -> None:
     wire = hub.connect(None)
     wire.send(handshake(Origin=origin))
     assert wire.take_http().startswith(f"HTTP/1.1 {status} ")
+
+
+@pytest.mark.proves("C-7")
+@pytest.mark.parametrize(
+    ("origin", "host"), [("http://\u212a", "k"), ("http://\u212a", "\u212a"), ("http://k", "\u212a")]
+)
+def test_no_host_folds_into_ours(origin: str, host: str) -> None:
+    factory = Hub(domains=("k",)).factory
+    assert factory.admits("http://K", "k")
+    assert not factory.admits(origin, host)
 
 
 @pytest.mark.proves("C-8")
@@ -238,12 +260,20 @@ def test_a_replaced_connection_that_is_never_closed_by_its_peer(hub: Hub) -> Non
 
 @pytest.mark.proves("C-10")
 def test_names_are_apart(hub: Hub) -> None:
-    """The host without case, the user with it, a prefix is part of the name."""
-    for userid in ("alice@x", "Alice@x", "sip:alice@x"):
+    """The host without case, the user with it; a prefix but sip and sips is part of the name."""
+    for userid in ("alice@x", "Alice@x", "pbx:alice@x"):
         hub.connect(userid)
-    assert set(hub.channels.by_name) == {"alice@x", "Alice@x", "sip:alice@x"}
-    hub.connect("alice@X")
-    assert len(hub.channels.by_name) == 3
+    assert set(hub.channels.by_name) == {"alice@x", "Alice@x", "pbx:alice@x"}
+
+
+@pytest.mark.proves("C-10", "C-22")
+@pytest.mark.parametrize("userid", ["alice@X", "sip:alice@x", "SIPS%3Aalice%40x", "%2561lice@x"])
+def test_another_spelling_is_the_same_channel(hub: Hub, userid: str) -> None:
+    old = hub.connect("alice@x")
+    new = hub.connect(userid)
+    old.assert_closing(4001)
+    assert list(hub.channels.by_name) == ["alice@x"]
+    assert hub.channels.by_name["alice@x"].connection is new.protocol
 
 
 @pytest.mark.proves("M-29")
@@ -264,11 +294,11 @@ def test_garbage(hub: Hub) -> None:
 
 @pytest.mark.proves("C-30", "C-31", "C-32")
 def test_route(hub: Hub) -> None:
-    """A connected channel, by name with and without the prefix; else 480 in our own domains, 404 elsewhere."""
+    """A connected channel, by its name in any spelling; else 480 in our own domains, 404 elsewhere."""
     hub.connect("alice@x")
     hub.connect("node7")
     alice, node = hub.channels.by_name["alice@x"], hub.channels.by_name["node7"]
-    for uri in ("alice@x", "alice@X", "sip:alice@x", "alice@x:5060;transport=ws"):
+    for uri in ("alice@x", "alice@X", "sip:alice@x", "SIPS:%61lice@X", "alice@x:5060;transport=ws"):
         assert hub.channels.route(uri) is alice
     assert hub.channels.route("NODE7;lr") is node
     for uri, code in (
@@ -276,6 +306,9 @@ def test_route(hub: Hub) -> None:
         ("GORTC.LOCAL", 480),
         ("bob@x", 404),
         ("Alice@x", 404),
+        ("pbx:alice@x", 404),
+        ("alice@x.", 404),
+        ("pbx:bob@GORTC.local", 480),
         ("anybody@node7", 404),
     ):
         assert hub.channels.route(uri).send(b"x") == code

@@ -8,6 +8,7 @@ import socket
 import time
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -199,6 +200,28 @@ def test_names(wire: Wire) -> None:
             bob.send(json.dumps({**got, "Type": "RESPONSE", "Code": 200}))
             talk.expect(200)
     alice.open("MESSAGE", "bob@gortc.test").expect(480)  # the user compares with case
+
+
+@pytest.mark.proves("C-10", "C-22", "C-30", "C-90", "C-91", "C-92", "C-93")
+def test_one_user_in_any_spelling(wire: Wire) -> None:
+    """Each connection replaces the one before; it is reached and registers by every spelling, by no other name."""
+    bob, peer = wire.peer("bob"), wire.peer("zo\u00eb")
+    name = peer.name
+    user, _, host = name.partition("@")
+    spelled = [name, f"sip:{user}@{host.upper()}", f"SIPS:{user.replace('z', '%7A')}@{host}", f"{quote(user)}@{host}"]
+    others = [f"pbx:{name}", f"{user.upper()}@{host}", f"{user}%00@{host}", f"{user}@{host}."]
+    for userid in spelled:
+        old, peer = peer, wire.peer(userid)
+        assert old.closed() == (4001, "replaced")
+        for uri in spelled:
+            talk = bob.open("MESSAGE", name, Request_URI=f"{uri}:5060;transport=ws")
+            peer.answering("MESSAGE").reply(200)
+            talk.expect(200)
+            peer.open("REGISTER", host, Request_URI=host, To=uri).expect(200)
+        for uri in others:
+            bob.open("MESSAGE", uri).expect(404 if uri.endswith(".") else 480)
+            peer.open("REGISTER", host, Request_URI=host, To=uri).expect(403, Reason=f"you are {name}")
+    peer.fence()
 
 
 # frames
