@@ -338,12 +338,12 @@ class Leg:
         return done
 
     def interval_wanted(self, refused: Response) -> int:
-        """The session interval, in seconds, that a callee wants who has refused ours with 423 (RFC 4028 section 7.1);
-        0 where that can't be."""
+        """The session interval, in seconds, that a callee wants who has refused our shorter one with 423 (RFC 4028
+        section 7.1); 0 where that can't be."""
         least = refused.headers.get("Min-Expire")
-        times = self.call.times
-        if refused.request.method in (INVITE, UPDATE) and type(least) is int:
-            return least if times.session_min <= least <= times.session_max else 0
+        request = refused.request
+        if request.method in (INVITE, UPDATE) and type(least) is int:
+            return least if request.headers["Expire"] < least <= self.call.times.session_max else 0
         return 0
 
     def ask_again(self, request: Request, expire: int) -> Request:

@@ -73,7 +73,7 @@ def test_a_message_keeps_its_own() -> None:
 
 
 @pytest.mark.proves("S-66")
-@pytest.mark.parametrize("asked", [None, 60, 1800])
+@pytest.mark.parametrize("asked", [None, 60, 1199])
 def test_423_is_tried_again_once_with_the_interval_that_the_callee_wants(asked: int | None) -> None:
     lab, call, leg = called(**({"Expire": asked} if asked else {}), Supported="timer", X_Note="n")
     leg.reply(423, Min_Expire=1200)
@@ -105,7 +105,7 @@ def test_the_second_423_is_the_callers() -> None:
 
 
 @pytest.mark.proves("S-66")
-@pytest.mark.parametrize("least", [None, "1200", 0, -1, 9, 86_401, 1.5, True])
+@pytest.mark.parametrize("least", [None, "1200", 0, -1, 9, 599, 600, 86_401, 1.5, True])
 def test_a_423_that_wants_what_can_not_be(least: Any) -> None:
     lab, call, leg = called()
     leg.reply(423, **({} if least is None else {"Min_Expire": least}))
