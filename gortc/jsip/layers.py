@@ -62,6 +62,12 @@ class Reader(Protocol):
     def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
         """A message that had to wait has gone out; None for an answer that no session stands behind."""
 
+    def refused(self, channel: Channel, data: bytes, code: int, reason: str) -> None:
+        """The peer has closed its connection for a message of ours, which is not sent again.
+
+        A request comes back with `code`.
+        """
+
 
 class Owner:
     """Whoever a session belongs to: a task."""

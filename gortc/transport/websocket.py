@@ -203,6 +203,12 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         elif self.channel is not None and self.state == self.STATE_OPEN:
             self.factory.channels.receive(self.channel, self, payload)
 
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:  # noqa: N802, N803
+        """The peer closes the connection, or answers that we do."""
+        if self.channel is not None and self.state == self.STATE_OPEN:
+            self.channel.closed_by_peer(self, code or 0)
+        return super().onCloseFrame(code, reasonRaw)  # type: ignore[no-any-return]
+
     # down
 
     def send(self, data: bytes) -> bool:
