@@ -7,6 +7,7 @@ message holds, raises out of here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -33,6 +34,15 @@ loads: Final = orjson.loads
 dumps: Final = orjson.dumps
 
 NAMES: Final = ("From", "To", "DialogueID")
+
+HALF: Final = re.compile(
+    rb"\\\\|\\u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+"""An escaped backslash, a surrogate pair, or (the group) half of one: RFC 8259 section 8.2."""
+FILLED: Final = b"\\ufdd0"
+FILLER: Final = "\ufdd0"
+"""Stands for half a surrogate pair: a noncharacter, which no text has."""
+HALVED: Final = "a string has half a surrogate pair, which is no character"
 
 BRACKET: Final = ord("[")
 BRACE: Final = ord("{")
@@ -85,7 +95,7 @@ class Syntax:
             try:
                 headers = loads(data)
             except JSONDecodeError as error:
-                return self._drop(channel, f"not JSON: {error}")
+                return self._read_halves(channel, data, error)
             if type(headers) is not dict:
                 return self._drop(channel, "not a JSON object")
             try:
@@ -257,6 +267,21 @@ class Syntax:
         sent = self._answer(channel, made)  # else its DialogueID is too long for an answer
         self.journal.note("bad request" if sent else "bad message", channel.name, bad)
 
+    def _read_halves(self, channel: Channel, data: bytes, error: JSONDecodeError) -> None:
+        """Half an emoji, as an old JSON.stringify cuts it off, is a mistake of an honest client's, and no garbage."""
+        whole = HALF.sub(fill, data)
+        try:
+            headers = loads(whole) if whole != data else None
+        except JSONDecodeError:
+            headers = None
+        if type(headers) is not dict or not answerable(headers):
+            return self._drop(channel, f"not JSON: {error}")
+        if headers.get("Type") in ("RESPONSE", ACK) or any(FILLER in headers[name] for name in NAMES):
+            return self.journal.note("bad message", channel.name, HALVED)
+        if self.tape is not None:
+            self.tape.note(channel.name, whole, False)
+        self._refuse(channel, headers, BadMessage(HALVED))
+
     def _drop(self, channel: Channel, reason: str) -> None:
         self.journal.note("bad message", channel.name, reason)
         channel.garbage()
@@ -334,6 +359,11 @@ def answerable(headers: Headers) -> bool:
     except BadMessage:
         return False
     return all(type(headers.get(name)) is str and headers[name] for name in NAMES)
+
+
+def fill(escape: re.Match[bytes]) -> bytes:
+    """What is half a surrogate pair becomes the filler; any other escape stays as it is."""
+    return FILLED if escape[1] else escape[0]
 
 
 def too_deep(data: bytes, headers: Headers) -> bool:
