@@ -32,9 +32,6 @@ from gortc.service.interfaces import IServiceLogic
 from gortc.settings import Settings, SettingsError
 from gortc.transport.names import channel_name
 
-TOO_LARGE = 1009
-"""RFC 6455 section 7.4.1: a message is too large to be taken."""
-
 
 class Lab:
     """A node in virtual time with the `services` under test.
@@ -148,9 +145,6 @@ class User:
         else:
             data = orjson.dumps(message)
             self.lab.ladder.add(self.lab.clock.seconds(), self.name, SERVER, message)
-        if len(data) > self.lab.settings.frame_max:
-            wire.close(TOO_LARGE, "")
-            return
         self.lab.node.channels.receive(self.channel, wire, data)
         self.lab.advance()
 
@@ -274,9 +268,6 @@ class LabLine:
         self._receive(text.encode())
 
     def _receive(self, data: bytes) -> None:
-        if len(data) > self._lab.settings.frame_max:
-            self.was_closed(TOO_LARGE, "")
-            return
         self._lab.node.channels.receive(self._channel, self._wire, data)
         self._lab.advance()
 

@@ -25,10 +25,12 @@ REPLACED: Final = 4001
 """The close code of a connection that another one under the same name has replaced."""
 POLICY: Final = 1008
 """RFC 6455 section 7.4.1: the peer violates a policy; here, it keeps sending garbage."""
+TOO_LARGE: Final = 1009
+"""RFC 6455 section 7.4.1: a message is too large to be taken."""
 REFUSALS: Final = {
     1003: (400, "the peer can't take the message"),
     1007: (400, "the peer can't read the message"),
-    1009: (413, "the message is too large for the peer"),
+    TOO_LARGE: (413, "the message is too large for the peer"),
 }
 """RFC 6455 section 7.4.1: the codes with which a peer closes its connection for one message that it was sent; and what
 whoever has sent that is told. (1008 is for a peer that keeps sending what it should not.)"""
@@ -324,6 +326,7 @@ class Channels:
         self.garbage_seconds: float = settings.garbage_seconds
         self.waiting_max: int = settings.waiting_max
         self.unsent_max: int = settings.unsent_max
+        self.frame_max: int = settings.frame_max
 
     def of(self, name: str) -> PeerChannel:
         """The channel of `name`, made where there is none; `connect` binds it."""
@@ -377,6 +380,9 @@ class Channels:
     def receive(self, channel: PeerChannel, connection: Connection, data: bytes) -> None:
         """Take a text frame, unless another connection has replaced the one it came from."""
         if channel.connection is not connection:
+            return
+        if len(data) > self.frame_max:  # a socket's frame has told so by its head, unless the limit has changed since
+            connection.close(TOO_LARGE, "too large")
             return
         window = channel.window
         if window is not None:
