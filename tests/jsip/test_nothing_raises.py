@@ -25,8 +25,11 @@ values: st.SearchStrategy[Any] = st.recursive(
     ),
     max_leaves=70,
 )  # fmt: skip
-names = st.sampled_from(["Body", "Reason", "X", "\ud83d", "Type", "Code", "Desc", "DialogueID", "CSeq", "From", "To"])
-headers = st.dictionaries(names, values, max_size=3)
+names = st.sampled_from(["Body", "Reason", "X", "\ud83d", "Type", "Code", "Desc", "DialogueID", "CSeq"])
+parties = st.dictionaries(
+    st.sampled_from(["From", "To"]), st.text(max_size=5) | st.sampled_from(["\ud83d", "x" * MAX, ""])
+)
+headers = st.builds(lambda some, others: {**some, **others}, st.dictionaries(names, values, max_size=3), parties)
 steps = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["INFO", "MESSAGE", "NOTIFY", "ACK", "CANCEL"]), headers),
