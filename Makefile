@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-AT_RANDOM := tests/model tests/jsip/test_syntax_fuzz.py tests/transport/test_exactly_once.py
+AT_RANDOM := tests/model tests/jsip/test_syntax_fuzz.py tests/jsip/test_nothing_raises.py tests/transport/test_exactly_once.py
 COMPILED := build/compiled
 
 .DELETE_ON_ERROR:

@@ -94,7 +94,7 @@ settings = configure(
     trace_folder="traces",
     trace_file_max=67108864,
 
-    # What a peer may cost: the largest frame and message in bytes; the seconds and bytes of an opening handshake; the
+    # What a peer may cost: the largest message, taken and sent, in bytes; the seconds and bytes of an opening handshake; the
     # bytes that may wait for a peer that does not read; the messages for one that has no connection; the
     # open requests of a dialogue (more get 503), and those that wait for a service to read them (more get 480); so many
     # bad messages in so many seconds close its connection; so many connections a second are closed when a drained server

@@ -45,7 +45,7 @@ class Node:
         self.timers = Timers(clock, drops.failed)
         self.services = Registry(realm, settings.unread_max)
         self.tape = Tape(clock.seconds, settings.trace_bytes) if settings.trace_bytes else None
-        self.syntax = Syntax(self.journal, self.tape)
+        self.syntax = Syntax(self.journal, self.tape, settings.frame_max)
         self.tracers: dict[Trace, None] = {}
         self.channels = Channels(self.timers, self.journal, self.syntax, settings)
         self.transactions = Transactions(self.timers, settings.times, self.journal, settings.requests_max)
@@ -70,6 +70,7 @@ class Node:
         for context in self.services:
             context.unread_max = settings.unread_max
         self.trace(_trace, settings.trace)
+        self.syntax.frame_max = settings.frame_max
         self.channels.configure(settings)
         self.transactions.requests_max = settings.requests_max
         self.gate.configure(settings.limits, settings.retry_after)

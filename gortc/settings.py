@@ -255,7 +255,7 @@ class Settings:
     trace_file_max: int = _setting(67108864, _positive)
     """The largest such file, in bytes; then it ends."""
     frame_max: int = _setting(65536, _positive)
-    """The largest frame and message taken, in bytes; a larger one closes the connection with 1009."""
+    """The largest message taken and sent, in bytes; a larger one closes its connection with 1009, or is not sent."""
     handshake_seconds: float = _setting(10.0, _positive)
     """How long a peer may take for its opening handshake."""
     handshake_max: int = _setting(16384, _positive)

@@ -131,7 +131,7 @@ class InviteClient(Transaction):
         self.layer.ringing_in_all.stop(self)
         if self.first:
             self.dialogue.step(CANCELLED, cancel)
-        if not self.refusal:  # an INVITE that can't be delivered is about to come back on its own
+        if self.refusal is None:  # an INVITE that can't be delivered is about to come back on its own
             self.wait(self.layer.cancelling)
             self.layer.send_request(cancel or self.dialogue.related(CANCEL, self.request))
 

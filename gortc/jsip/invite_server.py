@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gortc.jsip.ended import PEER, STACK, US, cause
-from gortc.jsip.message import Request, Response, response
-from gortc.jsip.methods import CANCEL
+from gortc.jsip.message import Headers, Request, Response, response
+from gortc.jsip.methods import ACK, CANCEL
 from gortc.jsip.transaction import (
     ACKED,
     CANCELLED,
     EXPIRED,
     FAILURE,
     PROVISIONAL,
+    REFUSED,
     SUCCESS,
     TRYING,
     Transaction,
@@ -109,13 +110,27 @@ class InviteServer(Transaction):
         """The service did not answer in time: 408, and the service is told as if the peer had cancelled. A re-INVITE
         gets 504, which ends nothing (RFC 5057 section 5.1)."""
         code = 408 if self.first else 504
-        cancel = self.dialogue.make(CANCEL, {"Reason": cause(408, "no answer in time")})
-        cancel.local = True
-        cancel.related = self.request
+        cancel = self._local(CANCEL, {"Reason": cause(408, "no answer in time")})
         if self.first and self.dialogue.ended is None:
             self.dialogue.ended = STACK, code, cancel.headers
         self.answer(code)
         self.dialogue.deliver(cancel)
+
+    def unheard(self, code: int) -> Request | None:
+        """The peer gets 500 in the place of a response with `code`: what the service is told, where it believes else.
+
+        To the first INVITE it is as if the peer had cancelled, and so it is while it rings. A re-INVITE that the
+        service has accepted has an ACK, which is local: the call stays, as with a 2xx that crosses a CANCEL (RFC 6141).
+        """
+        if code >= 300:
+            return None
+        return self._local(ACK if code >= 200 and not self.first else CANCEL)
+
+    def _local(self, method: str, headers: Headers | None = None) -> Request:
+        made = self.dialogue.make(method, headers)
+        made.local = True
+        made.related = self.request
+        return made
 
     def confirm(self, ack: Request) -> None:
         """The ACK to a 2xx goes to the service: it may carry an answer."""
@@ -138,6 +153,17 @@ class InviteServer(Transaction):
         """RFC 3261 section 13.3.1.4: without an ACK for 64*T1 the session is terminated with a BYE."""
         self.close()
         self.dialogue.hang_up_both("no ACK")
+
+    def unaccepted(self, reason: str) -> None:
+        """A 2xx that the peer has refused, and got 500 for: without the first INVITE's there is no call."""
+        self.close()
+        if self.first:
+            self.dialogue.end_talk(reason)
+        else:
+            self.dialogue.hang_up_talk(reason)
+
+    def unrefused(self, reason: str) -> None:
+        """A 3xx..6xx that the peer has refused, and got 500 for: that has an ACK as well."""
 
     def over(self, _: Any) -> None:
         """The ACK to a 3xx..6xx, or its time is up."""
@@ -170,11 +196,13 @@ S.TABLE = {
         ACKED: (DONE, S.confirm),
         CANCELLED: (ACCEPTED, S.no_effect),
         EXPIRED: (DONE, S.unacked),
+        REFUSED: (DONE, S.unaccepted),
     },
     COMPLETED: {
         ACKED: (DONE, S.over),
         CANCELLED: (COMPLETED, S.no_effect),
         EXPIRED: (DONE, S.over),
+        REFUSED: (COMPLETED, S.unrefused),
     },
     DONE: {},
 }

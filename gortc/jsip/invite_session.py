@@ -382,6 +382,11 @@ class InviteSession(Session):
         """The stack ends the call."""
         self.step(HANG_UP, reason)
 
+    def hang_up_talk(self, reason: str) -> None:
+        """The same where they talk: else it ends already."""
+        if self.state in (ANSWERED, CONFIRMED):
+            self.hang_up_both(reason)
+
     def leave_both(self, reason: str) -> None:
         """BYE to the peer, BYE (local) to the service."""
         if self.ended is None:
@@ -408,10 +413,13 @@ class InviteSession(Session):
         """Where they talked, it is as if the peer had hung up."""
         if self.ended is None:
             self.ended = LOST, 408, None
-        if self.state in (ANSWERED, CONFIRMED):
-            self.state = ENDED
-            self._tell_bye("the peer has lost its connection")
+        self._tell_end("the peer has lost its connection")
         super().peer_gone()
+
+    def end_talk(self, reason: str) -> None:
+        """The peer knows of no call (any more)."""
+        self._tell_end(reason)
+        self.end()
 
     def end(self) -> None:
         """Over: no state, no clock, no 200 without its ACK."""
@@ -470,6 +478,12 @@ class InviteSession(Session):
         self.missed += 1
         if self.missed == MISSED_MAX:
             self.hang_up_both("session expired")
+
+    def _tell_end(self, reason: str) -> None:
+        """BYE (local) where they talk; nothing more goes to the peer."""
+        if self.state in (ANSWERED, CONFIRMED):
+            self.state = ENDED
+            self._tell_bye(reason)
 
     def _tell_bye(self, reason: str) -> None:
         bye = self.make(BYE, {"Reason": reason})

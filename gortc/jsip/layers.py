@@ -44,6 +44,11 @@ class Channel:
         return False
 
     @property
+    def leads_nowhere(self) -> bool:
+        """Whether nobody is at its other end, and never will be."""
+        return False
+
+    @property
     def closed(self) -> bool:
         """Whether the peer is away because it has closed its connection, rather than lost it."""
         return False
@@ -66,6 +71,12 @@ class Reader(Protocol):
 
     def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
         """A message that had to wait has gone out; None for an answer that no session stands behind."""
+
+    def refused(self, channel: Channel, data: bytes, code: int, reason: str) -> None:
+        """The peer has closed its connection for a message of ours, which is not sent again.
+
+        A request comes back with `code`.
+        """
 
 
 class Owner:

@@ -30,6 +30,10 @@ OWN_HEADERS: Final = frozenset(
 """What belongs to one leg. Every other header, `Body` among them, may be carried over to another leg."""
 
 
+NAME_MAX: Final = 1024
+"""From, To and DialogueID have so many characters at most, as a URI has."""
+
+
 class Message:
     """What requests and responses share.
 
@@ -120,8 +124,11 @@ class Response(Message):
 
 
 def answer_headers(request: Mapping[str, Any], code: int) -> Headers:
-    """The headers of a response with `code` to the request with these headers."""
-    return answer(code, request["From"], request["To"], request["DialogueID"], request["CSeq"])
+    """The headers of a response with `code` to the request with these headers.
+
+    From and To are cut where they are too long: they carry no meaning there.
+    """
+    return answer(code, request["From"][:NAME_MAX], request["To"][:NAME_MAX], request["DialogueID"], request["CSeq"])
 
 
 def answer(code: int, caller: str, callee: str, dialogue_id: str, cseq: int) -> Headers:
@@ -158,6 +165,28 @@ def onward(request: Request) -> Headers:
     if expire is not None:
         headers["Expire"] = min(expire, request.session.layer.times.session_max)
     return headers
+
+
+def bare(message: Message) -> Headers:
+    """The headers of `message` without what a service has put into it: only what the peer can't do without."""
+    if type(message) is Response:
+        request = message.request
+        return answer(
+            message.code, request.caller[:NAME_MAX], request.callee[:NAME_MAX], request.dialogue_id, request.cseq
+        )
+    assert type(message) is Request
+    session = message.session
+    made: Headers = {
+        "Type": message.method,
+        "Request-URI": session.uri[:NAME_MAX],
+        "From": session.caller[:NAME_MAX],
+        "To": session.callee[:NAME_MAX],
+        "DialogueID": session.dialogue_id,
+        "CSeq": message.cseq,
+    }
+    if "RelatedID" in message.headers:
+        made["RelatedID"] = message.headers["RelatedID"]
+    return made
 
 
 def term(session: Session) -> Request:

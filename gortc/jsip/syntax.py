@@ -1,11 +1,13 @@
 """Syntax: between a channel's text frames and messages. docs/jsip.md section 2.
 
 A bad request whose From, To, DialogueID and CSeq can be read is answered 400 (405 for an unknown Type) with what is
-wrong in `Reason`; ACKs, responses and anything less readable are dropped. Nothing a peer sends raises out of here.
+wrong in `Reason`; ACKs, responses and anything less readable are dropped. Nothing that a peer sends, and nothing that a
+message holds, raises out of here.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -14,8 +16,8 @@ from orjson import JSONDecodeError
 
 from gortc.jsip.gate import ASSERTED
 from gortc.jsip.layers import Channel, Journal
-from gortc.jsip.message import Headers, Message, Request, Response, answer, answer_headers
-from gortc.jsip.methods import ACK, ALLOW, CANCEL, METHODS
+from gortc.jsip.message import NAME_MAX, Headers, Message, Request, Response, answer, answer_headers, bare
+from gortc.jsip.methods import ACK, ALLOW, CANCEL, FREE, METHODS
 from gortc.jsip.tape import Tape
 
 if TYPE_CHECKING:
@@ -25,8 +27,22 @@ CSEQ_MAX: Final = 2**53 - 1  # what every JSON reader can hold as an integer (RF
 DEPTH_MAX: Final = 100
 """How deep arrays and objects of a message may be nested; what is deeper could be read but not written again."""
 
+FRAME_MAX: Final = 65536
+"""So many bytes a message has at most, unless the settings say otherwise."""
+
 loads: Final = orjson.loads
 dumps: Final = orjson.dumps
+
+NAMES: Final = ("From", "To", "DialogueID")
+
+HALF: Final = re.compile(
+    rb"\\\\|\\u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+"""An escaped backslash, a surrogate pair, or (the group) half of one: RFC 8259 section 8.2."""
+FILLED: Final = b"\\ufdd0"
+FILLER: Final = "\ufdd0"
+"""Stands for half a surrogate pair: a noncharacter, which no text has."""
+HALVED: Final = "a string has half a surrogate pair, which is no character"
 
 BRACKET: Final = ord("[")
 BRACE: Final = ord("{")
@@ -60,14 +76,15 @@ class Counts:
 class Syntax:
     """The lowest storey. `trace(direction, channel, headers)`, where set, is given each message.
 
-    `received` and `sent` count them.
+    `received` and `sent` count them. What is written has `frame_max` bytes at most.
     """
 
     above: Transactions
 
-    def __init__(self, journal: Journal, tape: Tape | None = None) -> None:
+    def __init__(self, journal: Journal, tape: Tape | None = None, frame_max: int = FRAME_MAX) -> None:
         self.journal = journal
         self.tape = tape
+        self.frame_max = frame_max
         self.trace: Trace | None = None
         self.received = Counts()
         self.sent = Counts()
@@ -78,7 +95,7 @@ class Syntax:
             try:
                 headers = loads(data)
             except JSONDecodeError as error:
-                return self._drop(channel, f"not JSON: {error}")
+                return self._read_halves(channel, data, error)
             if type(headers) is not dict:
                 return self._drop(channel, "not a JSON object")
             try:
@@ -98,7 +115,7 @@ class Syntax:
             if self.tape is not None:
                 self.tape.note(channel.name, data, False)
             if self.trace is not None:
-                self.trace("<", channel.name, headers)
+                self._show(self.trace, "<", channel, headers)
             self.above.receive(channel, message)
         except Exception:  # a defect of ours; the peer's next message, and every other peer, must not suffer
             self.journal.counts["stack failure"] += 1
@@ -107,10 +124,16 @@ class Syntax:
     def send(self, message: Message) -> None:
         """Write `message` to its session's channel; what can't be delivered comes back as `undelivered`."""
         channel = message.session.channel
-        if not channel.trusted and ASSERTED in message.headers:  # RFC 3325 section 5
-            del message.headers[ASSERTED]
-            message.data = None
-        data = message.data or dumps(message.headers)
+        if not channel.trusted:
+            strip(message)
+        try:
+            data = message.data or dumps(message.headers)
+        except TypeError:
+            data = b""
+        if not data or len(data) > self.frame_max:
+            data = self._cut_down(message, len(data))
+            if not data:
+                return
         code = channel.send(data)
         if code == 0:
             if type(message) is Request:
@@ -120,7 +143,7 @@ class Syntax:
             if self.tape is not None:
                 self.tape.note(channel.name, data, True)
             if self.trace is not None:
-                self.trace(">", channel.name, message.headers)
+                self._show(self.trace, ">", channel, message.headers)
             return
         code = channel.hold(data, message)
         if code == 0:  # `gone_out` tells when it does
@@ -130,47 +153,134 @@ class Syntax:
         else:
             self.journal.note("undeliverable", channel.name, message)
 
+    def fits(self, message: Message) -> bool:
+        """Whether `message` can be written, and is not too large."""
+        if not message.session.channel.trusted:
+            strip(message)
+        message.data = message.data or written(message.headers)
+        return 0 < len(message.data) <= self.frame_max
+
+    def _cut_down(self, message: Message, size: int) -> bytes:
+        """What goes out in the place of a message that has too many bytes, or none; empty for nothing.
+
+        A request comes back; ACK, BYE and CANCEL, which end something, go without what a service has put into them, and
+        so does an answer of the stack's own. (The service's were looked at before.)
+        """
+        if message.session.channel.leads_nowhere:
+            return b"{}"  # it comes back for that, whatever its size
+        reason = self.unfit(size)
+        self.journal.note("can't be sent", message.session.channel.name, message)
+        request = message if type(message) is Request else None
+        if request is None or request.method in FREE:
+            headers = bare(message)
+            data = written(headers)
+            if 0 < len(data) <= self.frame_max:
+                if request is not None and request.method == ACK and "Body" in message.headers:
+                    self.above.cut_off(message.session, reason)  # what it has answered is lost
+                message.headers, message.data = headers, data
+                return data
+        if request is not None and request.method != ACK:
+            self.above.undelivered(request, 413 if size else 500, reason)
+        return b""
+
+    def unfit(self, size: int) -> str:
+        """Why a message of `size` bytes can't be sent, 0 for one that can't be written."""
+        if not size:
+            return "the message can't be written"
+        return f"the message is too large: {size:,} bytes, {self.frame_max:,} at most"
+
     def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
         """A message that had to wait has gone out; None for an answer that no session stands behind."""
         headers: Headers = message.headers if message is not None else loads(data)
         if type(message) is Request:
             self.sent.request(message.method)
         else:
-            self.sent.responses[headers["Code"]] += 1
+            self.sent.responses[cast("Response", message).code if message is not None else headers["Code"]] += 1
         if self.tape is not None:
             self.tape.note(channel.name, data, True)
         if self.trace is not None:
-            self.trace(">", channel.name, headers)
+            self._show(self.trace, ">", channel, headers)
+
+    def refused(self, channel: Channel, data: bytes, code: int, reason: str) -> None:
+        """The peer has closed its connection for a message of ours, which is not sent again.
+
+        Whoever has sent it is told; whoever awaits a final response gets 500 instead.
+        """
+        try:
+            self.journal.note("refused by the peer", channel.name, reason)
+            headers = loads(data)
+            if headers["Type"] == "RESPONSE" and headers["Code"] >= 200 and headers.get("Reason") != reason:
+                made = answer_headers(headers, 500)
+                made["Reason"] = reason  # tells this one, too: where it is refused as well, nothing is left to say
+                self._answer(channel, made)
+            self.above.refused(channel, headers, code, reason)
+        except Exception:  # as in `receive`
+            self.journal.counts["stack failure"] += 1
+            self.journal.failed()
+
+    def _show(self, trace: Trace, direction: str, channel: Channel, headers: Headers) -> None:
+        """Let `trace` have a message; what it raises is no harm to the message."""
+        try:
+            trace(direction, channel.name, headers)
+        except Exception:
+            self.journal.counts["trace failure"] += 1
+            self.journal.failed()
 
     def answer(self, channel: Channel, request: Request, code: int, **headers: Any) -> None:
         """Answer a request that no session stands behind, and keep nothing of it."""
         made = answer(code, request.caller, request.callee, request.dialogue_id, request.cseq)
         if headers:
             made.update(headers)
-        self._write(channel, made)
+        if not self._answer(channel, made):
+            self.journal.note("can't be sent", channel.name, code)
 
-    def _write(self, channel: Channel, headers: Headers) -> None:
-        data = dumps(headers)
+    def _answer(self, channel: Channel, headers: Headers) -> bool:
+        """Send a response that no session stands behind; False where it is too large, or can't be written."""
+        try:
+            data = dumps(headers)
+        except TypeError:
+            return False
+        if len(data) > self.frame_max:
+            return False
         if channel.send(data) == 0:
             self.sent.responses[headers["Code"]] += 1
             if self.tape is not None:
                 self.tape.note(channel.name, data, True)
             if self.trace is not None:
-                self.trace(">", channel.name, headers)
+                self._show(self.trace, ">", channel, headers)
         elif channel.hold(data, None) != 0:
             self.journal.note("undeliverable", channel.name, headers["Code"])
+        return True
 
     def refuse(self, channel: Channel, headers: Headers, bad: BadMessage) -> None:
         """Answer a bad request where it can be answered; count it, and log it, in any case."""
         if headers.get("Type") in ("RESPONSE", ACK) or not answerable(headers):
             return self._drop(channel, str(bad))
-        self.journal.note("bad request", channel.name, bad)
+        self._refuse(channel, headers, bad)
+        channel.garbage()
+
+    def _refuse(self, channel: Channel, headers: Headers, bad: BadMessage) -> None:
         made = answer_headers(headers, bad.code)
         made["Reason"] = str(bad)
         if bad.code == 405:
             made["Allow"] = ALLOW  # RFC 3261 section 8.2.1: a 405 MUST list the methods that are supported
-        self._write(channel, made)
-        channel.garbage()
+        sent = self._answer(channel, made)  # else its DialogueID is too long for an answer
+        self.journal.note("bad request" if sent else "bad message", channel.name, bad)
+
+    def _read_halves(self, channel: Channel, data: bytes, error: JSONDecodeError) -> None:
+        """Half an emoji, as an old JSON.stringify cuts it off, is a mistake of an honest client's, and no garbage."""
+        whole = HALF.sub(fill, data)
+        try:
+            headers = loads(whole) if whole != data else None
+        except JSONDecodeError:
+            headers = None
+        if type(headers) is not dict or not answerable(headers):
+            return self._drop(channel, f"not JSON: {error}")
+        if headers.get("Type") in ("RESPONSE", ACK) or any(FILLER in headers[name] for name in NAMES):
+            return self.journal.note("bad message", channel.name, HALVED)
+        if self.tape is not None:
+            self.tape.note(channel.name, whole, False)
+        self._refuse(channel, headers, BadMessage(HALVED))
 
     def _drop(self, channel: Channel, reason: str) -> None:
         self.journal.note("bad message", channel.name, reason)
@@ -190,6 +300,8 @@ def read(headers: Headers) -> Message:
         raise BadMessage("To must be a string, not empty")
     if type(dialogue_id) is not str or not dialogue_id:
         raise BadMessage("DialogueID must be a string, not empty")
+    if len(caller) > NAME_MAX or len(callee) > NAME_MAX or len(dialogue_id) > NAME_MAX:
+        raise BadMessage(f"From, To and DialogueID have {NAME_MAX} characters at most", 413)
     cseq = headers.get("CSeq")
     if type(cseq) is not int or not 0 < cseq <= CSEQ_MAX:
         cseq = integer(headers, "CSeq", 1, CSEQ_MAX)
@@ -215,6 +327,21 @@ def read(headers: Headers) -> Message:
     return Request(headers, kind, cseq, dialogue_id, caller, callee)
 
 
+def strip(message: Message) -> None:
+    """Who is not trusted is not told who somebody is (RFC 3325 section 5)."""
+    if ASSERTED in message.headers:
+        del message.headers[ASSERTED]
+        message.data = None
+
+
+def written(headers: Headers) -> bytes:
+    """The JSON text of these headers; empty where a value is none."""
+    try:
+        return dumps(headers)
+    except TypeError:
+        return b""
+
+
 def integer(headers: Headers, name: str, least: int, most: int) -> int:
     """The integer under `name`, also where it was written as `1.0`. Raises BadMessage where it is none."""
     value = headers.get(name)
@@ -231,7 +358,12 @@ def answerable(headers: Headers) -> bool:
         integer(headers, "CSeq", 1, CSEQ_MAX)
     except BadMessage:
         return False
-    return all(type(headers.get(name)) is str and headers[name] for name in ("From", "To", "DialogueID"))
+    return all(type(headers.get(name)) is str and headers[name] for name in NAMES)
+
+
+def fill(escape: re.Match[bytes]) -> bytes:
+    """What is half a surrogate pair becomes the filler; any other escape stays as it is."""
+    return FILLED if escape[1] else escape[0]
 
 
 def too_deep(data: bytes, headers: Headers) -> bool:

@@ -26,6 +26,7 @@ FAILURE: Final = "3xx-6xx"
 ACKED: Final = "ACK"
 CANCELLED: Final = "CANCEL"
 EXPIRED: Final = "expired"
+REFUSED: Final = "refused"  # the peer has closed its connection for the final response, and gets 500 instead
 
 Action = Callable[[Any, Any], None]
 Table = dict[str, dict[str, tuple[str, Action]]]
@@ -41,7 +42,7 @@ def classify(code: int) -> str:
 
 
 class Transaction:
-    """One request, its session, a state, a running timer, and the code where the request can't be delivered."""
+    """One request, its session, a state, a running timer, and the local response to one that can't be delivered."""
 
     __slots__ = ("key", "layer", "refusal", "request", "session", "state", "timer")
 
@@ -57,7 +58,7 @@ class Transaction:
         self.key = key
         self.state = self.START
         self.timer: TimerQueue[Transaction] | None = None
-        self.refusal = 0
+        self.refusal: Response | None = None
 
     def begin(self) -> None:
         """Start the first timer."""

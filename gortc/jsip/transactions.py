@@ -8,21 +8,22 @@ own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gortc.jsip.delays import Delays
 from gortc.jsip.invite_client import InviteClient
 from gortc.jsip.invite_server import InviteServer
 from gortc.jsip.layers import Channel, Journal
-from gortc.jsip.message import Message, Request, Response
+from gortc.jsip.message import Headers, Message, Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, FREE, INVITE, STARTERS
 from gortc.jsip.request_client import RequestClient
 from gortc.jsip.request_server import RequestServer
 from gortc.jsip.timers import Timers
 from gortc.jsip.times import Times
-from gortc.jsip.transaction import ACKED, CANCELLED, FAILURE, Transaction, classify
+from gortc.jsip.transaction import ACKED, CANCELLED, FAILURE, REFUSED, Transaction, classify
 
 if TYPE_CHECKING:
+    from gortc.jsip.invite_session import InviteSession
     from gortc.jsip.session import Session
     from gortc.jsip.sessions import Sessions
     from gortc.jsip.syntax import Syntax
@@ -57,7 +58,10 @@ class Transactions:
         self.cancelling = timers.queue(times.cancel, expire)
         self.unacked = timers.queue(times.ack, expire)
         self.error_unacked = timers.queue(times.error_ack, expire)
-        self._undelivered = timers.queue(0, give_back)  # not at once: the sender is still in its call
+        # Not at once: the sender is still in its call.
+        self._undelivered = timers.queue(0, give_back)
+        self._told = timers.queue(0, tell)
+        self._cut_off = timers.queue(0, hang_up)
 
     # up
 
@@ -134,12 +138,36 @@ class Transactions:
         else:
             self.journal.note("stray ACK", session.channel.name, message)
 
-    def undelivered(self, request: Request, code: int) -> None:
-        """`request` could not be delivered: the one way in which a local 480, 503 or 404 is made."""
+    def undelivered(self, request: Request, code: int, reason: str = "") -> None:
+        """`request` could not be delivered: the one way in which a local 413, 480, 503 or 404 is made."""
         transaction = request.session.transactions.get(request.cseq)
         if transaction is not None:
-            transaction.refusal = code
+            transaction.refusal = refusal = transaction.local(code)
+            reason = reason or request.session.channel.trouble
+            if reason:
+                refusal.headers["Reason"] = reason
             transaction.wait(self._undelivered)
+
+    def refused(self, channel: Channel, headers: Headers, code: int, reason: str) -> None:
+        """The peer has closed its connection for the message of ours that has these headers."""
+        session = channel.sessions.get(headers["DialogueID"])
+        if session is None:
+            return
+        method, cseq = headers["Type"], headers["CSeq"]
+        if method == ACK:
+            self.cut_off(session, reason)
+        elif method != "RESPONSE":
+            sent = session.transactions.get(cseq)
+            if sent is not None and sent.request.method == method:
+                self.undelivered(sent.request, code, reason)
+        elif headers["Code"] >= 200:
+            received = session.transactions.get(-cseq)
+            if type(received) is InviteServer:  # any other is done with its final response
+                received.step(REFUSED, reason)
+
+    def cut_off(self, session: Session, reason: str) -> None:
+        """An ACK has not reached the peer of `session` as it was: without it the call can't go on."""
+        self._cut_off.start((session, reason))
 
     # down
 
@@ -161,8 +189,20 @@ class Transactions:
         transaction = message.session.transactions.get(-message.cseq)
         if transaction is None or transaction.request is not message.request:
             self.journal.note("late response", message.session.channel.name, message)
+            return
+        data, below = message.data, self.below
+        if (data is None or len(data) > below.frame_max) and transaction.unfinished and not below.fits(message):
+            self._replace(transaction, message)
         else:
             transaction.step(EVENTS[message.code], message)
+
+    def _replace(self, transaction: Transaction, message: Response) -> None:
+        """`message` is too large for whoever awaits it, and gets 500 instead."""
+        self.journal.note("can't be sent", message.session.channel.name, message)
+        told = transaction.unheard(message.code) if type(transaction) is InviteServer else None
+        transaction.answer(500, Reason=self.below.unfit(len(message.data or b"")))
+        if told is not None:
+            self._told.start(told)
 
     def unexpected(self, transaction: Transaction, event: str, message: Any) -> None:
         """The one door for what the tables do not list: dropped, counted, logged."""
@@ -176,8 +216,17 @@ def expire(transaction: Transaction) -> None:
 
 def give_back(transaction: Transaction) -> None:
     """Tell the sender of a request that could not be delivered."""
-    refused = transaction.local(transaction.refusal)
-    trouble = transaction.session.channel.trouble
-    if trouble:
-        refused.headers["Reason"] = trouble
-    transaction.step(FAILURE, refused)
+    transaction.step(FAILURE, transaction.refusal)
+
+
+def tell(message: Request) -> None:
+    """Tell the service what has become of what it sent."""
+    if not message.session.over:
+        message.session.deliver(message)
+
+
+def hang_up(call: tuple[Session, str]) -> None:
+    """End a call that lacks an ACK."""
+    session, reason = call
+    if not session.over:
+        cast("InviteSession", session).hang_up_talk(reason)

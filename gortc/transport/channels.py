@@ -25,6 +25,15 @@ REPLACED: Final = 4001
 """The close code of a connection that another one under the same name has replaced."""
 POLICY: Final = 1008
 """RFC 6455 section 7.4.1: the peer violates a policy; here, it keeps sending garbage."""
+TOO_LARGE: Final = 1009
+"""RFC 6455 section 7.4.1: a message is too large to be taken."""
+REFUSALS: Final = {
+    1003: (400, "the peer can't take the message"),
+    1007: (400, "the peer can't read the message"),
+    TOO_LARGE: (413, "the message is too large for the peer"),
+}
+"""RFC 6455 section 7.4.1: the codes with which a peer closes its connection for one message that it was sent; and what
+whoever has sent that is told. (1008 is for a peer that keeps sending what it should not.)"""
 
 ORDERLY: Final = frozenset((1000, 1001))
 """RFC 6455 section 7.4.1: the peer has done what it came for, or its page is left."""
@@ -61,8 +70,8 @@ class PeerChannel(Channel):
     """
 
     __slots__ = (
-        "_channels", "_closed_with", "_left", "_strikes", "_told_lost", "_waiting_bytes", "connection", "waiting",
-        "window",
+        "_channels", "_closed_with", "_left", "_refused", "_strikes", "_told_lost", "_waiting_bytes", "connection",
+        "waiting", "window",
     )  # fmt: skip
 
     def __init__(self, channels: Channels, name: str) -> None:
@@ -77,6 +86,7 @@ class PeerChannel(Channel):
         self._strikes: deque[float] | None = None
         self._closed_with = 0
         """The code with which the peer has closed its last connection."""
+        self._refused: tuple[bytes, int, str] | None = None
 
     # down
 
@@ -160,22 +170,47 @@ class PeerChannel(Channel):
         if self.connection is connection:
             self._closed_with = code
 
+    def missed(self, window: Window, number: int) -> list[bytes]:
+        """What to send again to a peer that has resumed and has our messages up to `number`.
+
+        Where it has closed its last connection for a message, that is the first one it does not have. It is not sent
+        again: the peer would close this connection for it as well, and so for ever.
+        """
+        window.confirm(number)
+        refusal = REFUSALS.get(self._closed_with)
+        if refusal is not None:
+            culprit = window.take_out()
+            if culprit is not None:
+                code, reason = refusal
+                self._refused = culprit, code, reason
+        return window.missed(number)
+
     def catch_up(self) -> None:
         """The peer is back: send what has waited, and let time run again for its dialogues."""
-        waiting = self.waiting
-        self.wait_with([])
-        if waiting:
-            for at, (data, message) in enumerate(waiting):
-                if self.send(data) == 0:
-                    self._channels.above.gone_out(self, data, message)
-                else:  # gone again
-                    self.wait_with(waiting[at:] + (self.waiting or []))
-                    return
+        back = self._send_waiting()
+        refused, self._refused = self._refused, None
+        if refused is not None:  # what its sender does now comes behind what was sent before
+            data, code, reason = refused
+            self._channels.above.refused(self, data, code, reason)
+        if not back:
+            return
         told, self._told_lost = self._told_lost, False
         if told:
             for session in list(self.sessions.values()):
                 if not session.over:
                     session.peer_resumed()
+
+    def _send_waiting(self) -> bool:
+        """Send what has waited; False where the peer has gone again."""
+        waiting = self.waiting
+        self.wait_with([])
+        if waiting:
+            for at, (data, message) in enumerate(waiting):
+                if self.send(data) != 0:
+                    self.wait_with(waiting[at:] + (self.waiting or []))
+                    return False
+                self._channels.above.gone_out(self, data, message)
+        return True
 
     def tell_lost(self) -> None:
         """Tell the owners of its dialogues that the peer has lost its connection."""
@@ -268,6 +303,11 @@ class Nowhere(Channel):
         """Nobody will be back."""
         return self._code
 
+    @property
+    def leads_nowhere(self) -> bool:
+        """That is what it is for."""
+        return True
+
     def garbage(self) -> None:
         """Nothing can be received."""
 
@@ -299,6 +339,7 @@ class Channels:
         self.garbage_seconds: float = settings.garbage_seconds
         self.waiting_max: int = settings.waiting_max
         self.unsent_max: int = settings.unsent_max
+        self.frame_max: int = settings.frame_max
 
     def of(self, name: str) -> PeerChannel:
         """The channel of `name`, made where there is none; `connect` binds it."""
@@ -327,15 +368,17 @@ class Channels:
         channel = self.of(name)
         window = channel.window
         reason = None
+        missed: list[bytes] = []
         if token:
             if window is None or not same(token, window.token):
                 reason = "unknown token"
             elif not window.reaches(number):
                 reason = "out of window"
+            else:
+                missed = channel.missed(window, number)
         channel.bind(connection)
         if token and window is not None and reason is None:
             self.journal.counts["resumed"] += 1
-            missed = window.missed(number)
             connection.send(resumed(window, self.grace))
             for data in missed:
                 connection.send(data)
@@ -350,6 +393,9 @@ class Channels:
     def receive(self, channel: PeerChannel, connection: Connection, data: bytes) -> None:
         """Take a text frame, unless another connection has replaced the one it came from."""
         if channel.connection is not connection:
+            return
+        if len(data) > self.frame_max:  # a socket's frame has told so by its head, unless the limit has changed since
+            connection.close(TOO_LARGE, "too large")
             return
         window = channel.window
         if window is not None:

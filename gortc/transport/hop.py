@@ -62,7 +62,7 @@ class Hop(PeerChannel):
             number = seen(fields.get("seen"))
             if window is None or not window.reaches(number):
                 raise ValueError("nothing can be resumed from there")
-            missed = window.missed(number)
+            missed = self.missed(window, number)
         else:
             self.window = Window(self._channels.waiting_max, self._channels.unsent_max, token)
         self.arrive(connection, missed)

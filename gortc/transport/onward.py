@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gortc.transport.outbound import Link
 
 PROTOCOL_ERROR = 1002
+TEXT = 1  # RFC 6455 section 5.2: the opcode of a text frame
 REPLACED = 4001
 
 
@@ -67,18 +68,17 @@ class HopFactory(WebSocketClientFactory):  # type: ignore[misc]
     def __init__(self, link: Link, reactor: Any) -> None:
         super().__init__(link.hop.route.url, reactor=reactor)
         self.link = link
-        settings = link.outbound.settings
         self.setProtocolOptions(
-            maxFramePayloadSize=settings.frame_max + SLACK,
-            maxMessagePayloadSize=settings.frame_max + SLACK,
-            openHandshakeTimeout=settings.times.connect,
+            openHandshakeTimeout=link.outbound.settings.times.connect,
+            failByDrop=False,  # the other side must know what it has sent that can't be taken
         )
 
     def buildProtocol(self, addr: object) -> HopProtocol:  # noqa: N802
         """One more connection; its URL says what we have of the last one."""
-        hop = self.link.hop
+        hop, settings = self.link.hop, self.link.outbound.settings
         route: Route = hop.route
-        query = f"userid={quote(route.userid or self.link.outbound.settings.realm)}"
+        self.setProtocolOptions(maxFramePayloadSize=settings.frame_max, maxMessagePayloadSize=settings.frame_max)
+        query = f"userid={quote(route.userid or settings.realm)}"
         if hop.window is not None:
             query += f"&resume={quote(hop.window.token)}&seen={hop.window.received}"
         headers = {"Authorization": route.authorization} if route.authorization else None
@@ -86,10 +86,6 @@ class HopFactory(WebSocketClientFactory):  # type: ignore[misc]
         protocol = HopProtocol(self.link)
         protocol.factory = self
         return protocol
-
-
-SLACK = 2048
-"""What a node passes on may be so much longer than what it took (docs/jsip.md, C-15)."""
 
 
 class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
@@ -174,7 +170,7 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         """Write one text frame; False where the connection is closing."""
         if self.state != self.STATE_OPEN or (self._stalled_since is not None and self._overflows(len(data))):
             return False
-        self.sendMessage(data)
+        self.sendFrame(TEXT, data)  # it raises nothing; how large a message may be has been looked at
         return True
 
     def hush(self, seconds: float) -> None:

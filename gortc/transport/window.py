@@ -71,6 +71,18 @@ class Window:
         self.confirm(number)
         return list(self._kept)
 
+    def take_out(self) -> bytes | None:
+        """Take out the oldest message that is kept, None where there is none.
+
+        The peer will never count it, so the numbers close up.
+        """
+        if not self._kept:
+            return None
+        data = self._kept.popleft()
+        self._bytes -= len(data)
+        self.sent -= 1
+        return data
+
     def take(self) -> bytes | None:
         """A message has been received: the confirmation to send, where it is time for one."""
         self.received += 1

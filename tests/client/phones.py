@@ -77,6 +77,12 @@ class Handset:
         told, self._told[:] = list(self._told), []
         assert told == list(lines)
 
+    @property
+    def closed(self) -> int | None:
+        """The code with which it has closed its connection."""
+        assert isinstance(self._here, End)
+        return self._here.closed
+
     def ways(self) -> list[str]:
         """Which way the media go in each description since the last time."""
         fresh, self._looked = self.messages[self._looked :], len(self.messages)

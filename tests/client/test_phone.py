@@ -692,3 +692,17 @@ def test_the_table_knows_each_command() -> None:
 def test_names_that_have_no_phone(user: str) -> None:
     with pytest.raises(BadURI):
         Phone(user, print)
+
+
+@pytest.mark.proves("C-15", "C-76", "M-35")
+def test_a_phone_takes_and_sends_no_more_than_a_server_does() -> None:
+    lab = Lab(default, frame_max=200_000)
+    alice, bob = Handset(lab, "alice", "bob"), lab.user("bob")
+    alice.type(f"message {'x' * 70_000}")
+    why = "the message is too large: 70,211 bytes, 65,536 at most"
+    alice.heard(f"message: 413 Request Entity Too Large ({why})")
+    alice.said()
+    alice.counted("can't be sent")
+    bob.open("MESSAGE", ALICE, "x" * 70_000)
+    alice.said()
+    assert alice.closed == 1009

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gortc.jsip.message import Request, Response
-from gortc.jsip.syntax import DEPTH_MAX, BadMessage, depth, read
+from gortc.jsip.syntax import DEPTH_MAX, HALVED, BadMessage, depth, read
 from tests.jsip.kit import Stage
 
 GOOD: dict[str, Any] = {
@@ -69,12 +69,11 @@ DROPPED = {
     "NaN": raw(CSeq="NaN"),
     "Infinity": raw(CSeq="Infinity"),
     "a BOM": b"\xef\xbb\xbf{}",
-    "a lone surrogate in a value": raw(Body=r'"\ud800"'),
     "a lone surrogate in a name": rb'{"\udfff": 1}',
     "30,000 levels of arrays": b"[" * 30_000,
     "30,000 levels, closed": b"[" * 30_000 + b"]" * 30_000,
     "30,000 levels of a Body": raw(Body="[" * 30_000 + "]" * 30_000),
-    "30,000 levels of objects": b'{"a":' * 30_000 + b"1" + b"}" * 30_000,
+    "10,000 levels of objects": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
     "an array": b"[1]",
     "a string": b'"INVITE"',
     "a number": b"1",
@@ -163,6 +162,97 @@ def test_answered_400_with_what_is_wrong(data: bytes, reason: str) -> None:
         "From": "alice@gortc.local", "To": "service@gortc.local", "DialogueID": "d1", "CSeq": 1,
     }  # fmt: skip
     assert reason in answer["Reason"]
+
+
+def spoilt(**headers: str) -> bytes:
+    """GOOD as an old JSON.stringify writes it: whatever was cut off in the middle of an emoji."""
+    return json.dumps({**GOOD, **{name.replace("_", "-"): value for name, value in headers.items()}}).encode()
+
+
+HALVES = {
+    "in a Body": spoilt(Body="\ud83d"),
+    "the other half": spoilt(Body="\ude00"),
+    "the wrong way round": spoilt(Body="\ude00\ud83d"),
+    "after a whole one": spoilt(Body="\U0001f600\ud83d"),
+    "before a whole one": raw(Body=r'"\ud83d\ud83d\ude00"'),
+    "after a backslash": spoilt(Body="\\\ud83d"),
+    "in capitals": raw(Body=r'"\uD83D"'),
+    "deep in it": raw(Body=r'[{"a": ["\ud83d"]}]'),
+    "in a key of it": raw(Body=r'{"\ud83d": 1}'),
+    "in a header's name": raw(**{r"\ud83d": "1"}),
+    "in a header that says where to": spoilt(Request_URI="\ud83d", Router="\ud83d"),
+    "in the Type": spoilt(Type="\ud83d"),
+    "overridden by another Body": b'{"Body": "\\ud83d",' + but()[1:],
+    "with the filler": spoilt(Body="\ufdd0\ud83d"),
+    "and an INVITE": spoilt(Type="INVITE", Body="\ud83d"),
+    "and a BYE": spoilt(Type="BYE", Body="\ud83d"),
+}
+
+
+@pytest.mark.proves("M-24", "M-28", "M-34")
+@pytest.mark.parametrize("data", HALVES.values(), ids=HALVES)
+def test_half_an_emoji_is_answered_and_no_garbage(stage: Stage, data: bytes) -> None:
+    alice = stage.person("alice")
+    for _ in range(30):
+        alice.send(data)
+    assert alice.closed is None
+    assert len(alice.inbox) == 30
+    for answer in alice.inbox:
+        assert (answer["Code"], answer["Reason"]) == (400, HALVED)
+        assert {name: answer[name] for name in ("From", "To", "DialogueID", "CSeq")} == {
+            "From": "alice@gortc.local", "To": "service@gortc.local", "DialogueID": "d1", "CSeq": 1,
+        }  # fmt: skip
+    stage.counted(*["bad request"] * 30)
+    assert stage.node.tape is not None
+    assert [orjson.loads(entry.data)["CSeq"] for entry in stage.node.tape.entries()] == [1] * 60
+    stage.forget()
+
+
+@pytest.mark.proves("M-27", "M-28", "M-34")
+@pytest.mark.parametrize(
+    "data",
+    [
+        spoilt(From="\ud83d"), spoilt(To="x\ud83d"), spoilt(DialogueID="\ud83d"), spoilt(Type="ACK", Body="\ud83d"),
+        spoilt(Type="RESPONSE", Code="200", Body="\ud83d"), spoilt(Type="RESPONSE", Body="\ud83d"),
+    ],
+)  # fmt: skip
+def test_half_an_emoji_that_cant_be_answered_is_no_garbage_either(stage: Stage, data: bytes) -> None:
+    alice = stage.person("alice")
+    for _ in range(30):
+        alice.send(data)
+    assert alice.closed is None
+    assert alice.inbox == []
+    stage.counted(*["bad message"] * 30)
+
+
+@pytest.mark.proves("M-27", "M-29", "M-34")
+@pytest.mark.parametrize(
+    "data",
+    [
+        raw(Body=r'"\ud83d'), raw(Body=r'"\ud83d", "X": NaN'), raw(Body=r'"\ud83d", "X": 1e999'),
+        raw(Body=r'"\ud83d", "X": Infinity'), raw(Body=r"\ud83d"), raw(CSeq=r'"\ud83d"'), rb'["\ud83d"]', rb'"\ud83d"',
+        raw(Body=r'"\ud83dx\x"'), raw(Body='"' + r"\ud83d" + '", "X": ' + "[" * 9000), rb'{"Type": "\ud83d"}',
+    ],
+)  # fmt: skip
+def test_half_an_emoji_in_what_is_no_message_anyway_is_garbage(stage: Stage, data: bytes) -> None:
+    alice = stage.person("alice")
+    for _ in range(20):
+        alice.send(data)
+    assert alice.inbox == []
+    assert alice.closed == 1008
+    stage.node.journal.counts.clear()
+
+
+@pytest.mark.proves("M-13", "M-34")
+@pytest.mark.parametrize(
+    "body", [r'"\\ud83d"', r'"\ud83d\ude00"', r'"\ufdd0"', r'"\\\\ud83d"', r'"\uD83D\uDE00\ud83d\ude00"']
+)
+def test_what_only_looks_like_half_an_emoji(stage: Stage, body: str) -> None:
+    alice = stage.person("alice")
+    alice.send(raw(Type='"MESSAGE"', Body=body))
+    assert stage.received().body == json.loads(body)
+    stage.play("service 200")
+    stage.forget()
 
 
 @pytest.mark.proves("M-1", "M-25")

@@ -71,6 +71,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.got: list[bytes] = []
+        self.refusals: list[tuple[bytes, int]] = []
         self.then: Callable[[Any, bytes], object] = lambda channel, data: None
 
     def receive(self, channel: Channel, data: bytes) -> None:
@@ -80,6 +81,10 @@ class Recorder:
 
     def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
         """What has waited has gone out."""
+
+    def refused(self, channel: Channel, data: bytes, code: int, reason: str) -> None:
+        """What the peer has closed its connection for."""
+        self.refusals.append((data, code))
 
 
 class Transport(StringTransport):

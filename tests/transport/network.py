@@ -113,10 +113,12 @@ class Network:
     """Nodes a.test, b.test, ... that have routes to each other, and one clock.
 
     `down`: new connections are refused; `silent`: nothing comes of them. `cables` are those that were made, `tried`
-    says when. `route` is what the routes say besides the URL.
+    says when. `route` is what the routes say besides the URL; `each` has the settings of one node, by its name.
     """
 
-    def __init__(self, *names: str, route: dict[str, Any] | None = None, **settings: Any) -> None:
+    def __init__(
+        self, *names: str, route: dict[str, Any] | None = None, each: dict[str, Any] | None = None, **settings: Any
+    ) -> None:
         self.reactor = MemoryReactorClock()
         self.down = self.silent = False
         self.tried: list[float] = []
@@ -131,7 +133,14 @@ class Network:
                 for port, other in enumerate(names, 1)
                 if other != name
             }
-            lab = Lab(default, clock=self.reactor, realm=f"{name}.test", routes=routes, **settings)
+            lab = Lab(
+                default,
+                clock=self.reactor,
+                realm=f"{name}.test",
+                routes=routes,
+                **settings,
+                **(each or {}).get(name, {}),
+            )
             lab.ladder = ladder
             timers = Timers(self.reactor, self.fail)
             node = lab.node

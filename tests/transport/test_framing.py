@@ -6,6 +6,7 @@ import random
 from itertools import pairwise
 
 import pytest
+from attrs import evolve
 
 from gortc.transport.channels import PeerChannel
 from tests.transport.kit import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Hub, close, frame, handshake
@@ -185,6 +186,19 @@ def test_a_smaller_limit() -> None:
     wire.send(frame("x" * 100) + frame("y" * 101))
     assert hub.stack.got == [b"x" * 100]
     wire.assert_closing(1009)
+
+
+@pytest.mark.proves("C-15")
+def test_a_limit_that_has_become_smaller() -> None:
+    """It holds for connections that are there as well, whatever they were told by."""
+    hub = Hub(frame_max=1000)
+    wire, other = hub.connect(), hub.connect("bob@x")
+    hub.channels.configure(evolve(hub.settings, frame_max=100))
+    wire.send(frame("x" * 101))
+    wire.assert_closing(1009)
+    other.send(frame("x" * 60, fin=False) + frame("x" * 41, CONTINUATION))
+    other.assert_closing(1009)
+    assert hub.stack.got == []
 
 
 # closing

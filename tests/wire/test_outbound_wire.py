@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.kit import PATIENCE, Node, Peer, Process, call, ended_well, hang_up
+from tests.wire.kit import PATIENCE, Json, Node, Peer, Process, call, ended_well, hang_up, request
 from tests.wire.proxy import Proxy, free_port, proxied
 
 CONFIG = """
@@ -17,7 +18,7 @@ from gortc import Route, Times
 from gortc.tap import configure, make_application
 settings = configure(
     realm="{realm}", rtc=("tcp:{port}:interface=127.0.0.1",), log_format="json",
-    routes={{{routes}}},
+    routes={{{routes}}}, frame_max={frame_max},
     times=Times({loss}, back_off_min=0.1, back_off_max=0.5, idle={idle}, transaction=30.0),
 )
 application = make_application(settings)
@@ -32,9 +33,16 @@ class Network:
     """Nodes, and a proxy on each way between two of them."""
 
     def __init__(
-        self, folder: Path, stack: ExitStack, ways: dict[str, dict[str, str]], loss: str = PATIENT, idle: float = 60.0
+        self,
+        folder: Path,
+        stack: ExitStack,
+        ways: dict[str, dict[str, str]],
+        loss: str = PATIENT,
+        idle: float = 60.0,
+        largest: dict[str, int] | None = None,
     ) -> None:
-        """`ways`: of each node, host -> the node that it is reached by; `loss`: how a lost connection is found."""
+        """`ways`: of each node, host -> the node that it is reached by; `loss`: how a lost connection is found;
+        `largest`: how much a node takes, where that is less than usual."""
         self.ports = {name: free_port() for name in ways}
         self.proxies: dict[tuple[str, str], Proxy] = {}
         self.nodes: dict[str, Node] = {}
@@ -48,7 +56,12 @@ class Network:
             config = folder / f"{name}.tac"
             config.write_text(
                 CONFIG.format(
-                    realm=f"{name}.test", port=self.ports[name], routes=", ".join(lines), loss=loss, idle=idle
+                    realm=f"{name}.test",
+                    port=self.ports[name],
+                    routes=", ".join(lines),
+                    loss=loss,
+                    idle=idle,
+                    frame_max=(largest or {}).get(name, 65536),
                 )
             )
             process = Process(folder, "gortc", "--config", str(config))
@@ -193,3 +206,110 @@ def test_an_idle_connection_is_closed_and_made_again(tmp_path: Path, stack: Exit
             time.sleep(0.05)
         assert not net.proxies["a", "b"].pairs
         assert net.proxies["a", "b"].accepted == number
+
+
+# messages that are too large
+
+
+def message_of(size: int, to: str = "bob@b.test") -> Json:
+    """A MESSAGE of alice's that has so many bytes, as Python writes it."""
+    made = request("MESSAGE", "alice@a.test", to, Body="")
+    return {**made, "Body": "x" * (size - len(json.dumps(made)))}
+
+
+def grown(message: Json) -> str:
+    """The text of a message that has 18 kB, and takes 70 kB as it is written again."""
+    return json.dumps({**message, "Body": [1e15] * 3600}).replace("1000000000000000.0", "1e15")
+
+
+@pytest.mark.proves("C-15", "C-76", "M-35", "M-37")
+def test_what_is_too_large_for_the_link(pair: Network) -> None:
+    """Alice is told at once, and nobody else notices; the first one has no link yet."""
+    alice, bob, carol, dave = (
+        pair.peer("alice", "a"),
+        pair.peer("bob", "b"),
+        pair.peer("carol", "a"),
+        pair.peer("dave", "b"),
+    )
+    alice.send(message_of(65500))  # our headers are longer than hers
+    said = alice.expect(413)
+    assert said["Reason"].endswith(" bytes, 65,536 at most")
+    up, down = call(carol, dave)
+    alice.send(message_of(65500))
+    alice.expect(413)
+    alice.send_raw(grown(message_of(1000)))
+    alice.expect(413)
+    alice.send(message_of(64500))
+    talk = bob.answering("MESSAGE")
+    bob.send_raw(
+        grown({"Type": "RESPONSE", "Code": 200, **{n: talk.first[n] for n in ("From", "To", "DialogueID", "CSeq")}})
+    )
+    alice.expect(500)
+    long = request("MESSAGE", "a" * 40_000, "b" * 20_000, Body="hi", **{"Request-URI": "bob@b.test"})
+    alice.send(long)
+    said = alice.expect(413)
+    assert (len(said["From"]), len(said["To"])) == (1024, 1024)
+    asked = up.send("INFO", Body="still there?")
+    down.reply(200, down.expect("INFO", Body="still there?"))
+    up.expect(200, CSeq=asked["CSeq"])
+    hang_up(up, down)
+    assert pair.proxies["a", "b"].accepted == 1
+
+
+@pytest.mark.proves("C-77", "C-78", "C-34")
+def test_a_next_hop_that_takes_less_than_we_do(tmp_path: Path, stack: ExitStack) -> None:
+    """It closes the link with 1009, which goes on where it was, without what closed it."""
+    net = Network(tmp_path, stack, {"a": {"b.test": "b"}, "b": {}}, largest={"b": 5000})
+    alice, bob, carol, dave = (
+        net.peer("alice", "a"),
+        net.peer("bob", "b"),
+        net.peer("carol", "a"),
+        net.peer("dave", "b"),
+    )
+    up, down = call(carol, dave)
+    for number in range(3):
+        alice.send(message_of(9000))
+        asked = [up.send("INFO", Body=f"{number} {word}") for word in range(20)]
+        back = [down.send("INFO", Body=f"{number} {word}") for word in range(20)]
+        heard = [down.expect("INFO", Body=f"{number} {word}") for word in range(20)]
+        heard_back = [up.expect("INFO", Body=f"{number} {word}") for word in range(20)]
+        for question in heard:
+            down.reply(200, question)
+        for question in heard_back:
+            up.reply(200, question)
+        for question in asked:
+            up.expect(200, CSeq=question["CSeq"])
+        for question in back:
+            down.expect(200, CSeq=question["CSeq"])
+        assert alice.expect(413)["Reason"] == "the message is too large for the peer"
+    alice.send(message_of(4000))
+    bob.answering("MESSAGE").reply(200)
+    alice.expect(200)
+    hang_up(up, down)
+    assert net.proxies["a", "b"].accepted == 4
+
+
+@pytest.mark.proves("C-77", "C-78")
+def test_a_node_that_has_connected_to_us_and_takes_less_than_we_do(tmp_path: Path, stack: ExitStack) -> None:
+    """The same for an answer, by the other way round."""
+    net = Network(tmp_path, stack, {"a": {"b.test": "b"}, "b": {}}, largest={"a": 5000})
+    alice, bob, carol, dave = (
+        net.peer("alice", "a"),
+        net.peer("bob", "b"),
+        net.peer("carol", "a"),
+        net.peer("dave", "b"),
+    )
+    up, down = call(carol, dave)
+    asked = alice.open("MESSAGE", "bob@b.test", Body="hi")
+    bob.answering("MESSAGE").reply(200, Body="x" * 9000)
+    ring = alice.open("INVITE", "bob@b.test", Body="offer")
+    told = up.send("INFO", Body="still there?")
+    down.reply(200, down.expect("INFO", Body="still there?"))
+    bob.answering("INVITE").reply(486)
+    up.expect(200, CSeq=told["CSeq"])
+    heard = [alice.receive(), alice.receive()]
+    codes = {message["DialogueID"]: message["Code"] for message in heard}
+    assert codes == {asked.id: 500, ring.id: 486}
+    ring.ack()
+    bob.expect("ACK")
+    hang_up(up, down)
