@@ -1,100 +1,250 @@
 """conference: sessions with the same `relid` meet in one instance and hear of each other.
 
-A joiner gets 200 and, after its ACK, an INFO with the roster; the others get an INFO that it has joined. An INFO or
-MESSAGE goes to the member that its header `Member` names, else to all others, with `Member` = the sender. The
-instance ends with its last member. Written at the level below coroutines: one entry for every message of every leg.
+A joiner gets 200 and, after its ACK, an INFO with the roster. Who a member is, its From says. A user may join several
+times, in whatever spelling of its name: each session is a member of its own, but the roster has the name once, as it
+was spelt first, and the others hear of it when the first session joins, and when the last one leaves.
+
+    {"event": "roster", "members": [...]}    to a joiner; `away`: those of them who are; `more`: true, a part follows
+    {"event": "joined", "member": NAME}      to all sessions of all others, as are the next ones
+    {"event": "left", "member": NAME}
+    {"event": "lost", "member": NAME}        none of its sessions has a connection; what it is sent waits for it
+    {"event": "resumed", "member": NAME}     one of them is back
+
+An INFO or MESSAGE goes to all sessions of the member that its header `Member` names, else to all other sessions, with
+`Member` = the sender. A re-INVITE gets 488, for nobody is there to take its offer; anything else 405.
+
+What a word costs is bound. A session with `unanswered_max` requests unanswered gets no more: the sender's 200 says in
+`Missed` how many sessions have missed the word, or it is 480 where nobody else was meant. Who has missed an event gets
+the roster again, once it answers. A word with which the unanswered ones of the room would have more than `room_bytes`
+gets 503. All copies of a word share its Body.
+
+The instance ends with its last member. Written at the level below coroutines: one entry for every message of every leg.
+
+Configuration: `unanswered_max`, by default 100, as many as a dialogue may have open; `room_bytes`, by default 16 MiB.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
+import orjson
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from gortc import Context, IServiceInstance, IServiceLogic, Request, Response, Session, Task
+from gortc import Context, IServiceInstance, IServiceLogic, Request, Response, Session, Task, canonical
+
+ALLOW = "INVITE, ACK, BYE, CANCEL, INFO, MESSAGE"
+ROSTER_BYTES = 32768
+"""So many bytes of names an INFO has at most, half of what a frame takes: a longer roster comes in parts."""
+HERE, AWAY = "here", "away"
+EVENTS = {
+    (None, HERE): "joined", (HERE, None): "left", (AWAY, None): "left", (HERE, AWAY): "lost", (AWAY, HERE): "resumed",
+}  # fmt: skip
+"""What the others are told, by what somebody was and what he is now; None: not a member."""
+
+
+class Member:
+    """One session: its name, who that is, whether its peer is away, its unanswered requests with their sizes in bytes,
+    and whether it has missed an event."""
+
+    def __init__(self, leg: Session, name: str) -> None:
+        self.leg = leg
+        self.name = name
+        self.who = canonical(name)
+        self.away = False
+        self.unanswered: dict[Request, int] = {}
+        self.behind = False
 
 
 @implementer(IServiceInstance)
 class Room:
-    """One conference. `members` are the legs whose ACK has come, and their callers' names."""
+    """One conference. `members` are those whose ACK has come, `joining` those who have got their 200; by session."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.members: dict[Session, str] = {}
+        self.members: dict[Session, Member] = {}
+        self.joining: set[Session] = set()
+        self.bytes = 0
+        """Those of the words that are not answered."""
+
+    @property
+    def users(self) -> dict[str, bool]:
+        """Names, each once, in the order in which they came; and whether all sessions of that name are away."""
+        users: dict[str, bool] = {}
+        for member in self.members.values():
+            users[member.name] = member.away and users.get(member.name, True)
+        return users
 
     def receive(self, message: Request | Response) -> None:
-        """Take a message of any leg. How a member answers our INFOs is its own business."""
-        if isinstance(message, Request):
-            entry = {
-                "INVITE": self.join, "ACK": self.welcome, "INFO": self.pass_on, "MESSAGE": self.pass_on,
-                "BYE": self.leave, "CANCEL": self.leave, "TERM": self.leave,
-            }.get(message.method, self.refuse)  # fmt: skip
+        """Take a message of any leg."""
+        if isinstance(message, Response):
+            if message.code >= 200:
+                self.answered(message)
+            return
+        entry = {
+            "INVITE": self.join, "ACK": self.welcome, "INFO": self.pass_on, "MESSAGE": self.pass_on,
+            "BYE": self.leave, "TERM": self.leave, "PEER_LOST": self.come_or_go, "PEER_RESUMED": self.come_or_go,
+        }.get(message.method)  # fmt: skip
+        if entry is not None:
             entry(message)
+        elif (
+            not message.local and message.method != "CANCEL"
+        ):  # which takes back nothing: each INVITE is answered at once
+            self.refuse(message)
+
+    # who is here
 
     def join(self, request: Request) -> None:
-        """An INVITE: 200; a re-INVITE has nobody to answer its offer."""
-        if request.session in self.members:
+        """An INVITE: 200; a re-INVITE has nobody to answer its offer, before its ACK and after it (RFC 3261 14.2)."""
+        leg = request.session
+        if leg in self.members or leg in self.joining:
             self.task.answer(request, 488)
         elif self.task.relation is None:
             self.task.answer(request, 400, headers={"Reason": "a conference needs a relid in its Router"})
         else:
+            self.joining.add(leg)
             self.task.answer(request, 200)
 
     def welcome(self, ack: Request) -> None:
         """A new member learns who is here, the others that it has come."""
         leg = ack.session
-        self.members[leg] = leg.caller
-        self.tell(leg, {"event": "roster", "members": list(self.members.values())})
-        for other in self.others(leg):
-            self.tell(other, {"event": "joined", "member": leg.caller})
+        if leg in self.joining:
+            self.joining.remove(leg)
+            known = next(self.of(canonical(leg.caller)), None)  # whom the others know by another spelling keeps that
+            member = Member(leg, leg.caller if known is None else known.name)
+            was = self.presence(member.who)
+            self.members[leg] = member
+            self.roster(member)
+            self.announce(member, was)
 
     def leave(self, message: Request) -> None:
-        """A member has gone."""
+        """A session has gone: hung up, or over."""
         self.forget(message.session)
 
+    def come_or_go(self, event: Request) -> None:
+        """Its peer has lost its connection, or is back."""
+        member = self.members.get(event.session)
+        if member is not None:
+            was = self.presence(member.who)
+            member.away = event.method == "PEER_LOST"
+            self.announce(member, was)
+
     def remove(self, name: str) -> bool:
-        """Hang up on a member, by its name, and let the others know; False where there is none."""
-        legs = [leg for leg, member in self.members.items() if member == name]
-        for leg in legs:
-            self.forget(leg)
-            self.task.request(leg, "BYE", headers={"Reason": "removed from the conference"})
-        return bool(legs)
+        """Hang up on all sessions of a member, and let the others know; False where there is none."""
+        found = list(self.of(canonical(name)))
+        for member in found:
+            self.forget(member.leg)
+            self.task.request(member.leg, "BYE", headers={"Reason": "removed from the conference"})
+        return bool(found)
 
     def forget(self, leg: Session) -> None:
-        """It is a member no longer; the others hear of it."""
-        name = self.members.pop(leg, None)
-        if name is not None:
-            for other in self.members:
-                self.tell(other, {"event": "left", "member": name})
+        """It is a member no longer; where it was somebody's last session, the others hear of it."""
+        self.joining.discard(leg)
+        member = self.members.get(leg)
+        if member is not None:
+            was = self.presence(member.who)
+            del self.members[leg]
+            self.bytes -= sum(member.unanswered.values())
+            self.announce(member, was)
+
+    def of(self, wanted: str) -> Iterator[Member]:
+        """The sessions of somebody."""
+        return (member for member in self.members.values() if member.who == wanted)
+
+    def presence(self, wanted: str) -> str | None:
+        """Whether somebody is here, away, or no member."""
+        away = [member.away for member in self.of(wanted)]
+        return (AWAY if all(away) else HERE) if away else None
+
+    # what they hear
+
+    def announce(self, member: Member, was: str | None) -> None:
+        """Tell the others what has become of somebody who `was` here, away, or no member."""
+        event = EVENTS.get((was, self.presence(member.who)))
+        if event is not None:
+            told = {"event": event, "member": member.name}
+            for other in self.members.values():
+                if other.who != member.who:
+                    self.tell(other, told)
+
+    def roster(self, member: Member) -> None:
+        """Tell it who is here, in as many parts as it takes."""
+        users = self.users
+        parts: list[list[str]] = [[]]
+        left = ROSTER_BYTES
+        for name in users:
+            size = 2 * len(orjson.dumps(name))  # it may be among those who are away as well
+            if size > left:
+                parts.append([])
+                left = ROSTER_BYTES
+            parts[-1].append(name)
+            left -= size
+        member.behind = False
+        for part in parts:
+            event: dict[str, Any] = {"event": "roster", "members": part}
+            if away := [name for name in part if users[name]]:
+                event["away"] = away
+            if part is not parts[-1]:
+                event["more"] = True
+            self.send(member, "INFO", len(orjson.dumps(event)), event)
+
+    def tell(self, member: Member, event: dict[str, Any]) -> None:
+        """Tell a session what has happened. One that has too much to answer gets the roster later."""
+        if self.is_open(member):
+            self.send(member, "INFO", len(orjson.dumps(event)), event)
+        else:
+            member.behind = True
 
     def pass_on(self, request: Request) -> None:
-        """To the member that is named, or to all the others."""
-        leg = request.session
-        if leg not in self.members:
+        """To all sessions of the member that is named, or to all others."""
+        sender = self.members.get(request.session)
+        if sender is None:
             self.refuse(request)
             return
         named = request.get("Member")
-        targets = [other for other in self.others(leg) if named in (None, self.members[other])]
-        if named is not None and not targets:
+        meant = None if named is None else canonical(named) if isinstance(named, str) else ""
+        others = [other for other in self.members.values() if other is not sender and meant in (None, other.who)]
+        if named is not None and not others:
             self.task.answer(request, 404, headers={"Reason": "no such member"})
             return
+        targets = [other for other in others if self.is_open(other)]
+        headers = {**request.carried, "Member": sender.name}
+        size = len(orjson.dumps(headers)) if targets else 0
+        if self.bytes + size * len(targets) > self.task.context.config["room_bytes"]:
+            self.task.answer(request, 503, headers={"Reason": "too much waits to be answered", "Retry-After": 5})
+            return
         for target in targets:
-            self.task.request(target, request.method, headers={**request.carried, "Member": self.members[leg]})
-        self.task.answer(request, 200)
+            self.send(target, request.method, size, headers=headers)
+        missed = len(others) - len(targets)
+        if missed and not targets:
+            self.task.answer(request, 480, headers={"Reason": "too much waits to be answered", "Missed": missed})
+        else:
+            self.task.answer(request, 200, headers={"Missed": missed} if missed else None)
+
+    def send(self, member: Member, method: str, size: int, body: Any = None, headers: Any = None) -> None:
+        """Send a request of `size` bytes, which counts until it is answered."""
+        request = self.task.request(member.leg, method, body, headers)
+        member.unanswered[request] = size
+        self.bytes += size
+
+    def answered(self, response: Response) -> None:
+        """One waits no longer. Who answers, and has missed something, gets the roster."""
+        member = self.members.get(response.session)
+        if member is not None:
+            self.bytes -= member.unanswered.pop(response.request, 0)
+            if member.behind and not response.local and not member.unanswered:
+                self.roster(member)
+
+    def is_open(self, member: Member) -> bool:
+        """Whether it may be sent one more."""
+        most: int = self.task.context.config["unanswered_max"]
+        return len(member.unanswered) < most
 
     def refuse(self, request: Request) -> None:
         """Anything else."""
-        self.task.answer(request, 405, headers={"Allow": "INVITE, ACK, BYE, CANCEL, INFO, MESSAGE"})
-
-    def others(self, leg: Session) -> list[Session]:
-        """All members but `leg`."""
-        return [other for other in self.members if other is not leg]
-
-    def tell(self, leg: Session, event: dict[str, Any]) -> None:
-        """Tell a member what has happened."""
-        self.task.request(leg, "INFO", event)
+        self.task.answer(request, 405, headers={"Allow": ALLOW})
 
 
 @implementer(IPlugin, IServiceLogic)
@@ -104,7 +254,14 @@ class Conference:
     name = "conference"
 
     def load(self, context: Context) -> None:
-        """The rooms, by relid; one that has ended is gone."""
+        """The rooms, by relid; one that has ended is gone. Raises ValueError where the configuration is none."""
+        default = {"unanswered_max": 100, "room_bytes": 16 * 1024 * 1024}
+        for name, value in context.config.items():
+            if name not in default:
+                raise ValueError(f"conference: no such configuration: {name}")
+            if type(value) is not int or value < 1:
+                raise ValueError(f"conference: {name} must be an integer from 1, not {value!r}")
+        context.config = {**default, **context.config}
         context.shared["rooms"] = WeakValueDictionary()
 
     def unload(self) -> None:

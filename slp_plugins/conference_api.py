@@ -1,6 +1,7 @@
 """conference.v1: the rooms of `conference` over the management API.
 
 GET /conference/v1/rooms lists them, GET .../rooms/RELID tells one, DELETE .../rooms/RELID/MEMBER removes a member.
+A name in a path is percent-encoded: `%2F` for its `/`, `%25` for its `%`, `%3F` for its `?`, `%20` for a space.
 """
 
 from __future__ import annotations
@@ -42,18 +43,21 @@ class Rooms:
 
     def get(self, asked: Asked) -> Answer:
         """rooms, or one of them."""
-        match asked.path.rstrip("/").split("/"):
-            case ["rooms"]:
+        match asked.parts:
+            case ["rooms"] | ["rooms", ""]:
+                return 0, {"rooms": [{"room": relid, "members": len(one.users)} for relid, one in self.rooms().items()]}
+            case ["rooms", relid] | ["rooms", relid, ""]:
+                users = self.room(relid).users
                 return 0, {
-                    "rooms": [{"room": relid, "members": len(one.members)} for relid, one in self.rooms().items()]
+                    "room": relid,
+                    "members": list(users),
+                    "away": [name for name, away in users.items() if away],
                 }
-            case ["rooms", relid]:
-                return 0, {"room": relid, "members": list(self.room(relid).members.values())}
         raise Problem(404, 1, "no such path")
 
     def delete(self, asked: Asked) -> Answer:
         """A member of a room."""
-        match asked.path.split("/"):
+        match asked.parts:
             case ["rooms", relid, member]:
                 if not self.room(relid).remove(member):
                     raise Problem(404, 1, f"no member {member}")

@@ -2,9 +2,11 @@
 
 Who is connected can be reached, so there is nothing to register: a REGISTER of one's own name says that it is so.
 
-Configuration: `numbers`, Request-URI (shell patterns allowed) -> the service that takes calls to it.
+Configuration: `numbers`, Request-URI (shell patterns allowed) -> the service that takes calls to it. Brackets with a
+colon between them are an IPv6 host, not a choice of characters.
 """
 
+import re
 from fnmatch import fnmatchcase
 
 from twisted.internet.defer import TimeoutError
@@ -18,9 +20,14 @@ EXPIRE = 3600
 """How long a registration is said to hold where the user doesn't say, in seconds (RFC 3261 section 10.2.1.1)."""
 
 
+IPV6 = re.compile(r"\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]")
+
+
 def prepare(context: Context) -> None:
     """The default: 400 at the node's own realm is hunt400's."""
-    context.config = {"numbers": {f"400@{context.realm}": "hunt400"}, **context.config}
+    config = {"numbers": {f"400@{context.realm}": "hunt400"}, **context.config}
+    numbers = {IPV6.sub(r"[[]\1]", pattern): name for pattern, name in config["numbers"].items()}
+    context.config = {**config, "numbers": numbers}
 
 
 def taker(context: Context, called: str) -> str | None:

@@ -66,7 +66,7 @@ class InviteClient(Transaction):
             session.ack(self.request)
             session.deliver(self.local(487))
             return
-        session.unacked = self.request.cseq
+        session.unacked = self.request
         session.accepted(self, response)
         session.deliver(response)
 

@@ -328,16 +328,17 @@ class InviteSession(Session):
 
     def _acknowledge(self) -> None:
         """Each 2xx has its ACK, also where the service sends none any more (RFC 3261 section 13.2.2.4)."""
-        if self.unacked:
-            self.layer.below.send_request(self.make(ACK, {"RelatedID": self.unacked}))
-            self.unacked = 0
+        invite = self.unacked
+        if invite is not None:
+            self.unacked = None
+            self.ack(invite)
 
     def send_ack(self, request: Request) -> None:
         """The service's ACK to a 2xx, once."""
-        if request.headers["RelatedID"] != self.unacked:
+        if request.related is None or request.related is not self.unacked:
             self.layer.journal.note("ACK of nothing", self.channel.name, request)
             return
-        self.unacked = 0
+        self.unacked = None
         self.layer.below.send_request(request)
         if self.outgoing and self.state == ANSWERED:
             self.step(ACKED, request)
@@ -345,7 +346,7 @@ class InviteSession(Session):
     def send_cancel(self, request: Request) -> None:
         """The service gives up an INVITE or re-INVITE of its own: its transaction sends the CANCEL."""
         invite = request.related and self.transactions.get(request.related.cseq)
-        if invite and invite.request.method == INVITE:
+        if invite and invite.request is request.related and invite.request.method == INVITE:
             invite.step(CANCELLED, request)
         else:
             self.layer.journal.note("CANCEL of nothing", self.channel.name, request)
@@ -359,7 +360,7 @@ class InviteSession(Session):
         self.refuse_own(request, 491)
 
     def _may_exchange(self, request: Request) -> bool:
-        if self.exchange is not None or self.unacked:
+        if self.exchange is not None or self.unacked is not None:
             self.refuse_own(request, 491)
             return False
         return True
@@ -370,11 +371,10 @@ class InviteSession(Session):
 
     def make(self, method: str, headers: Mapping[str, Any] | None = None, body: Any = None) -> Request:
         """A new request; we always send `Expire` on INVITE and UPDATE. Raises ValueError where it is none."""
-        if method in (INVITE, UPDATE):
-            headers = {"Expire": self.expire, **(headers or {})}
-            if type(headers["Expire"]) is not int or headers["Expire"] < 1:
-                raise ValueError(f"Expire must be so many seconds, not {headers['Expire']!r}")
-        return super().make(method, headers, body)
+        request = super().make(method, headers, body)
+        if method in (INVITE, UPDATE) and request.headers.setdefault("Expire", self.expire) < 1:
+            raise ValueError(f"Expire must be so many seconds, not {request.headers['Expire']!r}")
+        return request
 
     # ends
 

@@ -29,6 +29,14 @@ OWN_HEADERS: Final = frozenset(
 )  # fmt: skip
 """What belongs to one leg. Every other header, `Body` among them, may be carried over to another leg."""
 
+CSEQ_MAX: Final = 2**53 - 1  # what every JSON reader can hold as an integer (RFC 8259 section 6)
+
+OF_THE_STACK: Final = frozenset(("Type", "Code", "From", "To", "DialogueID", "CSeq", "RelatedID"))
+"""What the stack alone writes: which message it is, and of which dialogue."""
+
+SENT: Final = b""
+"""The `data` of a message that has gone its way, or has come: it is not sent again."""
+
 
 NAME_MAX: Final = 1024
 """From, To and DialogueID have so many characters at most, as a URI has."""
@@ -38,7 +46,8 @@ class Message:
     """What requests and responses share.
 
     `headers` is the JSON object, `dialogue_id` and `cseq` are two of them, `session` is where it belongs (set by the
-    stack), `local` whether the stack made it up instead of receiving it. `data` is its JSON text once it was written.
+    stack), `local` whether the stack made it up instead of receiving it. `data` is its JSON text once it was written
+    and until it has gone out: None before, `SENT` after.
     """
 
     __slots__ = ("cseq", "data", "dialogue_id", "headers", "local", "session")
@@ -145,9 +154,14 @@ def answer(code: int, caller: str, callee: str, dialogue_id: str, cseq: int) -> 
 
 
 def response(request: Request, code: int, headers: Mapping[str, Any] | None = None, local: bool = False) -> Response:
-    """A response with `code` (100..699) to `request`, with further `headers` (`Body` among them)."""
+    """A response with `code` (100..699) to `request`, with further `headers` (`Body` among them).
+
+    Raises ValueError where `headers` has what is not the service's to say (`check_headers`).
+    """
     made = answer(code, request.caller, request.callee, request.dialogue_id, request.cseq)
     if headers:
+        if not OWN_HEADERS.isdisjoint(headers):
+            check_headers(headers)
         made.update(headers)
     if code == 405 and "Allow" not in made:  # RFC 3261 section 21.4.6: it MUST say what is allowed
         made["Allow"] = ALLOW
@@ -201,6 +215,24 @@ def event(kind: str, session: Session) -> Request:
     event = Request(headers, kind, 0, dialogue_id, session.caller, session.callee, local=True)
     event.session = session
     return event
+
+
+def check_headers(headers: Mapping[str, Any]) -> None:
+    """What a service gives with a message: nothing of the stack's, and what the peer can read.
+
+    Raises ValueError with the first thing that is wrong.
+    """
+    for name in headers:
+        if name in OF_THE_STACK:
+            raise ValueError(f"{name} is not the service's to set")
+        value = headers[name]
+        if name in ("Expire", "Max-Forwards"):
+            if type(value) is not int or not 0 <= value <= CSEQ_MAX:
+                raise ValueError(
+                    f"{name} must be {'so many seconds' if name == 'Expire' else 'a number'}, not {value!r}"
+                )
+        elif name in OWN_HEADERS and type(value) is not str:
+            raise ValueError(f"{name} must be a string, not {value!r}")
 
 
 def encode(message: Message) -> None:

@@ -29,6 +29,9 @@ METHODS: Final = frozenset(
 STARTERS: Final = frozenset((INVITE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE))
 """Those that may start a session (section 6); a received one of the others, in no known dialogue, gets 481."""
 
+OPENERS: Final = STARTERS | {NOTIFY}
+"""Those with which a service may open a session: a NOTIFY comes of a SUBSCRIBE, whose session its answer has ended."""
+
 FREE: Final = frozenset((ACK, BYE, CANCEL))
 """What ends something, or has no answer, is never turned away."""
 

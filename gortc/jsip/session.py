@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gortc.jsip.ended import End
 from gortc.jsip.layers import Channel, Owner
-from gortc.jsip.message import Headers, Request, Response, event, response
+from gortc.jsip.message import OWN_HEADERS, Headers, Request, Response, check_headers, event, response
 from gortc.jsip.methods import ACK, PEER_LOST, PEER_RESUMED
 from gortc.jsip.transaction import Transaction
 
@@ -22,8 +22,8 @@ class Session:
     """What both kinds of session share.
 
     `outgoing` tells whether we opened it; `uri`, `caller` and `callee` are the first request's Request-URI, From and
-    To. `owner` is the task it belongs to. `invited` is the CSeq of the peer's latest INVITE, `unacked` that of ours
-    whose 2xx awaits the service's ACK; 0 for none. `ended` is how it has ended, or is about to.
+    To. `owner` is the task it belongs to. `invited` is the CSeq of the peer's latest INVITE, 0 for none; `unacked` is
+    the INVITE of ours whose 2xx awaits the service's ACK. `ended` is how it has ended, or is about to.
     """
 
     __slots__ = (
@@ -55,7 +55,7 @@ class Session:
         self.transactions: dict[int, Transaction] = {}
         self.cseq = 0
         self.invited = 0
-        self.unacked = 0
+        self.unacked: Request | None = None
         self.over = False
         self.ended: End | None = None
         channel.sessions[self.dialogue_id] = self
@@ -127,7 +127,12 @@ class Session:
         raise NotImplementedError
 
     def make(self, method: str, headers: Mapping[str, Any] | None = None, body: Any = None) -> Request:
-        """A new request of this session, under a CSeq of its own unless it is an ACK."""
+        """A new request of this session, under a CSeq of its own.
+
+        Raises ValueError where `headers` has what is not the service's to say (`check_headers`).
+        """
+        if headers and not OWN_HEADERS.isdisjoint(headers):
+            check_headers(headers)
         self.cseq += 1
         made: Headers = {
             "Type": method,
@@ -141,13 +146,14 @@ class Session:
             made.update(headers)
         if body is not None:
             made["Body"] = body
-        request = Request(made, method, self.cseq, self.dialogue_id, made["From"], made["To"])
+        request = Request(made, method, self.cseq, self.dialogue_id, self.caller, self.callee)
         request.session = self
         return request
 
     def related(self, method: str, invite: Request, headers: Mapping[str, Any] | None = None) -> Request:
         """An ACK or a CANCEL that means `invite`."""
-        request = self.make(method, {"RelatedID": invite.cseq, **(headers or {})})
+        request = self.make(method, headers)
+        request.headers["RelatedID"] = invite.cseq
         request.related = invite
         return request
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from gortc.jsip.gate import Gate
 from gortc.jsip.invite_session import InviteSession
 from gortc.jsip.layers import Channel, Dispatch, Journal, Owner
-from gortc.jsip.message import Headers, Request, Response
-from gortc.jsip.methods import ACK, INVITE, STARTERS
+from gortc.jsip.message import OWN_HEADERS, Headers, Request, Response, check_headers
+from gortc.jsip.methods import ACK, INVITE, OPENERS, STARTERS
 from gortc.jsip.request_session import RequestSession
 from gortc.jsip.session import Session
 from gortc.jsip.syntax import BadMessage
@@ -95,9 +95,17 @@ class Sessions:
     def create(self, owner: Owner, method: str, uri: str, caller: str, callee: str, headers: Headers) -> Request:
         """The first request of a new session to `uri`, not sent yet. Its `session` belongs to `owner`.
 
-        It goes to the first `Router` URI of `headers`, else to `uri`. Raises BadURI, and ValueError for an `Expire`
-        that is none.
+        It goes to the first `Router` URI of `headers`, else to `uri`. Raises BadURI, ValueError where `method` opens no
+        session or `headers` has what is not the service's to say, and TypeError where `caller` or `callee` is no text.
         """
+        if method not in OPENERS:
+            raise ValueError(f"{method!r} opens no session: {', '.join(sorted(OPENERS))} do")
+        if not OWN_HEADERS.isdisjoint(headers):
+            check_headers(headers)
+            if "Request-URI" in headers:
+                raise ValueError("the Request-URI of what opens a session is whom it goes to")
+        if type(caller) is not str or type(callee) is not str:
+            raise TypeError("From and To are texts")
         router = headers.get("Router")
         channel = self.route(router.split(",", 1)[0].strip() if router else uri)
         if channel.elsewhere and "Max-Forwards" not in headers:

@@ -16,14 +16,24 @@ from orjson import JSONDecodeError
 
 from gortc.jsip.gate import ASSERTED
 from gortc.jsip.layers import Channel, Journal
-from gortc.jsip.message import NAME_MAX, Headers, Message, Request, Response, answer, answer_headers, bare
+from gortc.jsip.message import (
+    CSEQ_MAX,
+    NAME_MAX,
+    SENT,
+    Headers,
+    Message,
+    Request,
+    Response,
+    answer,
+    answer_headers,
+    bare,
+)
 from gortc.jsip.methods import ACK, ALLOW, CANCEL, FREE, METHODS
 from gortc.jsip.tape import Tape
 
 if TYPE_CHECKING:
     from gortc.jsip.transactions import Transactions
 
-CSEQ_MAX: Final = 2**53 - 1  # what every JSON reader can hold as an integer (RFC 8259 section 6)
 DEPTH_MAX: Final = 100
 """How deep arrays and objects of a message may be nested; what is deeper could be read but not written again."""
 
@@ -104,6 +114,7 @@ class Syntax:
                 if channel.guest is not None:
                     channel.guest.sign(headers)
                 message = read(headers)
+                message.data = SENT
             except BadMessage as bad:
                 if self.tape is not None and answerable(headers):
                     self.tape.note(channel.name, data, False)
@@ -134,6 +145,7 @@ class Syntax:
             data = self._cut_down(message, len(data))
             if not data:
                 return
+        message.data = SENT  # its text is the channel's now: what awaits an answer keeps no copy
         code = channel.send(data)
         if code == 0:
             if type(message) is Request:

@@ -32,6 +32,9 @@ class Asked:
     """The role of the token shown: read, operate or admin."""
     address: str
     """Where it comes from."""
+    parts: tuple[str, ...] = ()
+    """The path, cut at its slashes and then decoded: a name with a `/`, which is `%2F` in a path, is one part. Empty
+    for `access.v1`."""
 
 
 class APIContext:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from inspect import isawaitable
 from time import monotonic
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from klein import Klein
@@ -88,7 +89,16 @@ def site(routes: Iterable[Route], access: Access, apis: Apis, access_log: Access
 
 
 class Management(Site):
-    """A site that leaves the log to us: query strings are none of its business."""
+    """A site that leaves the log to us: query strings are none of its business.
+
+    A path is cut at its slashes before it is decoded (RFC 3986 section 2.4): a `%2F` belongs to a name. Klein joins the
+    parts again, so what would look like another slash stays escaped until the route is found.
+    """
+
+    def getResourceFor(self, request: Any) -> Any:  # noqa: N802
+        """Where a request goes."""
+        request.postpath = [part.replace(b"%", b"%25").replace(b"/", b"%2F") for part in request.postpath]
+        return super().getResourceFor(request)
 
     def log(self, request: object) -> None:
         """It has been logged."""
@@ -131,7 +141,8 @@ class Desk:
             async def ours(who: Who) -> Answer:
                 if route.role != OPEN:
                     await self._apis.allow(asked(request, who, request.path.decode("ascii", "replace").lstrip("/")))
-                answer = route.answer(read_query(request, route.query, named))
+                names = {name: unquote(text) for name, text in named.items()}
+                answer = route.answer(read_query(request, route.query, names))
                 return await answer if isawaitable(answer) else answer
 
             return await self._answer(request, route.role, ours)
@@ -143,7 +154,8 @@ class Desk:
 
         async def theirs(who: Who) -> Answer:
             await self._apis.allow(asked(request, who, request.path.decode("ascii", "replace").lstrip("/")))
-            return await self._apis.serve(name, asked(request, who, rest))
+            parts = tuple(map(unquote, rest.split("/")))
+            return await self._apis.serve(name, asked(request, who, "/".join(parts), parts))
 
         return await self._answer(request, READ if request.method in (b"GET", b"HEAD") else OPERATE, theirs)
 
@@ -224,7 +236,7 @@ def read_query(request: Any, known: Mapping[str, str] | None, named: Mapping[str
     return fields
 
 
-def asked(request: Any, who: Who, path: str) -> Asked:
+def asked(request: Any, who: Who, path: str, parts: tuple[str, ...] = ()) -> Asked:
     """A request, for plugins. Raises Problem where its body is no JSON."""
     data = request.content.read()
     request.content.seek(0)
@@ -234,4 +246,4 @@ def asked(request: Any, who: Who, path: str) -> Asked:
         raise Problem(400, BAD_VALUE, f"the body is not JSON: {error}") from None
     address = getattr(request.getClientAddress(), "host", "")
     method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
-    return Asked(method, path, read_query(request, None, {}), body, who.role, address)
+    return Asked(method, path, read_query(request, None, {}), body, who.role, address, parts)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail
 
 from gortc.jsip.ended import MOVED, STACK, Ended
 from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
-from gortc.jsip.message import Headers, Request, Response, dumps, response
+from gortc.jsip.message import Headers, Request, Response, check_headers, dumps, response
 from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PEER_LOST, PEER_RESUMED, PRACK, TERM, UPDATE
 from gortc.jsip.status import phrase
 from gortc.jsip.uri import BadURI, parse
@@ -409,13 +409,15 @@ class Leg:
     def hang_up(self, code: int = 480, reason: str | None = None, headers: Mapping[str, Any] | None = None) -> None:
         """End it as its state asks: BYE, CANCEL, or a final response with `code`; `reason` says why.
 
-        A BYE or a CANCEL carries `headers`, too, `Body` among them. Raises TypeError where one is no JSON value.
+        A BYE or a CANCEL carries `headers`, too, `Body` among them. Raises ValueError where one of them is not the
+        service's to set, TypeError where one is no JSON value.
         """
         if self.session is not None and not self.over:
             parting = dict(headers or {})
             if reason is not None:
                 parting["Reason"] = reason
             if parting:
+                check_headers(parting)
                 dumps(parting)
             self.session.abandon(487 if self.talking else code, reason, parting)
 

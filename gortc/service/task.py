@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from gortc.jsip.invite_session import CALLING, EARLY, InviteSession
 from gortc.jsip.layers import Owner
-from gortc.jsip.message import Headers, Request, Response, encode, response, term
-from gortc.jsip.methods import ACK, CANCEL, INVITE, TERM
+from gortc.jsip.message import Headers, Request, Response, check_headers, encode, response, term
+from gortc.jsip.methods import ACK, CANCEL, INVITE, PEER_LOST, PEER_RESUMED, TERM
 from gortc.jsip.session import Session
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 START: Final = "START"
 """Not a method and never on the wire: the event that `context.start` has made an instance."""
 
+NO_METHODS: Final = frozenset(("RESPONSE", TERM, PEER_LOST, PEER_RESUMED, START))
+"""What no service can invent as a method: each says something else already."""
 
 UNANSWERED: Final = "the service ended without an answer"
 
@@ -212,10 +214,14 @@ class Task(Owner):
     def answer(self, request: Request, code: int, body: Any = None, headers: Mapping[str, Any] | None = None) -> None:
         """Answer a received request with `code` (100..699; what is below 200 is provisional).
 
-        Raises ValueError where `code` is no such code, TypeError where `body` or a header is no JSON value.
+        What nobody waits for (an answer to an event, an ACK, a BYE, a CANCEL; a second one) is dropped and logged.
+        Raises ValueError where `code` is no such code or a header is not the service's to set, TypeError where
+        `request` is no request, and where `body` or a header is no JSON value.
         """
         if type(code) is not int or not 100 <= code < 700:
             raise ValueError(f"no response code: {code!r}")
+        if type(request) is not Request:
+            raise TypeError(f"a request is answered, not {request!r}")
         answer = response(request, code, headers)
         if body is not None:
             answer.headers["Body"] = body
@@ -235,8 +241,9 @@ class Task(Owner):
 
         `caller` and `callee` become From and To; by default those of the request that made the instance, else the
         node's realm and `uri`. Its `Max-Forwards` is one less than that of the request that made the instance.
-        Raises BadURI, TypeError where `body` or a header is no JSON value, and RuntimeError
-        where the instance has ended.
+        Raises BadURI (a ValueError), ValueError where `method` opens no session (INVITE, REGISTER, OPTIONS, MESSAGE,
+        SUBSCRIBE and NOTIFY do) or a header is not the service's to set, TypeError where `body` or a header is no JSON
+        value, and RuntimeError where the instance has ended. Then nothing is left of it.
         """
         self._check_alive()
         first = self.first.headers if self.first is not None else {}
@@ -266,27 +273,53 @@ class Task(Owner):
     ) -> Request:
         """Send a request in a leg, and return it: its responses name it as their `request`.
 
-        Raises TypeError where `body` or a header is no JSON value.
+        A method of the service's own invention goes as INFO does. Raises ValueError where `method` can't be one, where
+        a header is not the service's to set, and where the leg is another instance's; TypeError where `body` or a
+        header is no JSON value.
         """
+        if type(method) is not str or not method or method in NO_METHODS:
+            raise ValueError(f"no method: {method!r}")
         request = session.make(method, headers, body)
         self.send(request)
         return request
 
     def ack(self, invite: Request, body: Any = None, headers: Mapping[str, Any] | None = None) -> None:
-        """Send the ACK for a 2xx to `invite`, a request of this instance."""
+        """Send the ACK for a 2xx to `invite`, a request of this instance.
+
+        One of anything else is dropped and logged. Raises as `request` does, and TypeError where `invite` is no request
+        (a response has it as its `request`).
+        """
+        if type(invite) is not Request:
+            raise TypeError(f"an INVITE is acknowledged, not {invite!r}")
         ack = invite.session.related(ACK, invite, headers)
         if body is not None:
             ack.headers["Body"] = body
         self.send(ack)
 
     def cancel(self, invite: Request, headers: Mapping[str, Any] | None = None) -> None:
-        """Cancel `invite`, a request of this instance that has no final response yet; its CANCEL carries `headers`."""
+        """Cancel `invite`, a request of this instance that has no final response yet; its CANCEL carries `headers`.
+
+        One of anything else is dropped and logged. Raises TypeError where it is no request, ValueError where the leg is
+        another instance's.
+        """
+        if type(invite) is not Request:
+            raise TypeError(f"an INVITE is cancelled, not {invite!r}")
         self.send(invite.session.related(CANCEL, invite, headers))
 
     def send(self, message: Request | Response) -> None:
-        """Send a message made for one of the legs. Raises TypeError where a header is no JSON value."""
+        """Send a message made for one of the legs, once.
+
+        Raises ValueError where it was sent before, or received, or is for another instance's leg; TypeError where a
+        header is no JSON value.
+        """
+        if message.data is not None or message.local:
+            raise ValueError(f"it has been sent or received: {message!r}")
+        session = message.session
+        owner = session.owner
+        if owner is not self and owner is not NOBODY:  # whose instance has ended may still wind up, and is not heard
+            raise ValueError(f"another instance has the leg of {message!r}")
         encode(message)
-        message.session.send(message)
+        session.send(message)
 
     def relid(self) -> str:
         """Mint a relation id: a session whose first Router URI has it as `;relid=` joins this instance."""
@@ -333,8 +366,15 @@ class Task(Owner):
         parting: Headers | None = None,
     ) -> None:
         """End the instance. What its legs have open is answered `code` with `reason`, cancelled, or hung up; a CANCEL
-        or BYE carries the headers `parting`, or `bye_reason` as its `Reason`."""
-        self._end(code, reason, {"Reason": bye_reason} if bye_reason else parting)
+        or BYE carries the headers `parting`, or `bye_reason` as its `Reason`.
+
+        Raises ValueError where one of them is not the service's to set.
+        """
+        if bye_reason:
+            parting = {"Reason": bye_reason}
+        if parting:
+            check_headers(parting)
+        self._end(code, reason, parting)
 
     def _end(self, code: int, reason: str, parting: Headers | None) -> None:
         if self._ended:

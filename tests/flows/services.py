@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 
@@ -190,7 +192,37 @@ async def click_to_dial(call: Call) -> None:
     await introduce(call, call.leg(click.offer["phone"]), call.leg(click.offer["call"]))
 
 
+NO_OPENERS = ("BYE", "ACK", "CANCEL", "UPDATE", "INVENTED")
+
+
+@service("mistaken")
+async def mistaken(call: Call) -> None:
+    """Does what no service can, as its caller's Body says to whom; answers with what has failed at once."""
+    task, request, whom = call.task, call.caller.request, call.caller.offer["whom"]
+    sent = task.request(request.session, "INFO", "once")
+    no_request: Any = sent.session
+    headers = {
+        "DialogueID": "mine", "CSeq": 7, "From": whom, "To": whom, "Type": "BYE", "RelatedID": 1,
+        "Expire": "soon", "Max-Forwards": -1, "Router": 5,
+    }  # fmt: skip
+    mistakes: dict[str, Callable[[], object]] = {
+        **{f"open {method}": partial(task.open, whom, method) for method in NO_OPENERS},
+        **{name: partial(task.open, whom, headers={name: value}) for name, value in headers.items()},
+        "TERM": partial(task.request, request.session, "TERM"),
+        "answer": partial(task.answer, no_request, 200),
+        "again": partial(task.send, sent),
+    }
+    failed = []
+    for name, mistake in mistakes.items():
+        try:
+            mistake()
+        except (ValueError, TypeError):
+            failed.append(name)
+    await call.caller.answer(failed)
+    await call.caller.closed()
+
+
 ALL = (
-    forward, screen, find_me, hold_music, transfer, three_way, park, pickup, redial, click_to_dial,
+    forward, screen, find_me, hold_music, transfer, three_way, park, pickup, redial, click_to_dial, mistaken,
 )  # fmt: skip
 """What the flows load besides what ships."""

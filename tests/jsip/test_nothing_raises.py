@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -90,6 +91,7 @@ class Play:
     def take(self, what: str | int, detail: Any) -> None:
         """One step."""
         stack, session = self.stage.node.transactions, self.stage.session
+        made: Any = None
         if what == "lost":
             self.channels.lost(self.channel, self.wire)
         elif what == "deaf":
@@ -109,9 +111,15 @@ class Play:
         elif isinstance(what, int):
             self.hear("INFO")
             asked = self.stage.received("INFO")
-            stack.send_response(response(asked, what, detail))
+            with suppress(ValueError):  # a header that is not the service's to set
+                made = response(asked, what, detail)
+            if made is not None:
+                stack.send_response(made)
         else:
-            stack.send_request(session.make(what, detail))
+            with suppress(ValueError):
+                made = session.make(what, detail)
+            if made is not None:
+                stack.send_request(made)
 
 
 def good_names(headers: Headers) -> Headers:

@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gortc.jsip.layers import Journal
-from gortc.jsip.message import Message, Request, Response, answer_headers, encode
+from gortc.jsip.message import CSEQ_MAX, Message, Request, Response, answer_headers, encode
 from gortc.jsip.methods import ACK, CANCEL, METHODS
-from gortc.jsip.syntax import CSEQ_MAX, DEPTH_MAX, Syntax, read
+from gortc.jsip.syntax import DEPTH_MAX, Syntax, read
 from gortc.jsip.transactions import Transactions
 from gortc.jsip.uri import LENGTH_MAX, BadURI, parse
 from gortc.service.task import Task

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 import slp_plugins
 from gortc.service.registry import ServiceError
-from tests.oam.desk import Desk
+from tests.oam.desk import Desk, Phone
 
 TOYS = """
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -294,3 +295,74 @@ def test_the_log_says_who(desk: Desk, folder: Path) -> None:
         "admin at 192.168.1.1: POST /toys/v1/value: 200",
         "nobody at 192.168.1.1: POST /toys/v1/value: 401",
     ]
+
+
+NAMES = [
+    "alice@gortc.local",
+    "a/b@gortc.local",
+    "sip://a//b",
+    "50%",
+    "100%25",
+    "%2F",
+    "a b?c=d#e",
+    "ä/ö",
+    "..",
+    "/",
+    "a;b&c+d",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("relid", ["room1", "a/b", "50%", "%2F", "who?", "ä"])
+def test_rooms_and_members_whatever_their_names(folder: Path, relid: str, name: str) -> None:
+    """Percent-encoded in the path, so that a `/` of theirs is none of the path's."""
+    desk = Desk(folder, start=True)
+    phones = Phone(desk, "phone@gortc.local"), Phone(desk, "other@gortc.local")
+    for phone, who in zip(phones, (name, "other@gortc.local"), strict=True):
+        router = f"gortc.local;type=conference;relid={relid}"
+        phone.say("INVITE", "d1", 1, "room", Router=router, From=who)
+        phone.say("ACK", "d1", 2, "room", From=who)
+    room = f"/conference/v1/rooms/{quote(relid, safe='')}"
+    assert desk.ask("/conference/v1/rooms")[1]["rooms"] == [{"room": relid, "members": 2}]
+    assert desk.ask(room)[1]["members"] == [name, "other@gortc.local"]
+    assert desk.ask(f"{room}/{quote(quote(name, safe='') + '%', safe='')}", "DELETE")[0] == 404
+    assert desk.ask(f"{room}/{quote(name, safe='')}", "DELETE")[0] == 200
+    assert phones[0].said[-1]["Type"] == "BYE"
+    assert desk.ask(room)[1]["members"] == ["other@gortc.local"]
+    desk.server.stopService()
+
+
+def test_a_room_says_who_is_away(folder: Path) -> None:
+    desk = Desk(folder, start=True)
+    phone = Phone(desk, "alice@gortc.local")
+    phone.say("INVITE", "d1", 1, "room", Router="gortc.local;type=conference;relid=r")
+    phone.say("ACK", "d1", 2, "room")
+    channels = desk.server.node.channels
+    channels.lost(channels.by_name[phone.name], phone)
+    desk.reactor.advance(0)
+    answer = desk.ask("/conference/v1/rooms/r/")[1]
+    assert (answer["members"], answer["away"]) == (["alice@gortc.local"], ["alice@gortc.local"])
+    desk.server.stopService()
+
+
+def test_a_path_is_cut_before_it_is_decoded(desk: Desk, folder: Path) -> None:
+    """A plugin gets both: the path as a text, and its parts."""
+    text = TOYS.replace(
+        '"value": lambda asked: (0, {"got": [asked.method,', '"value": lambda asked: (0, {"got": [asked.parts,'
+    )
+    (folder / "toys.py").write_text(text)
+    assert desk.ask("/apim/v1/toys.v1", "POST")[0] == 200
+    got = desk.ask("/toys/v1/a%2Fb/c%252F/d%20?x=1", "POST")
+    assert got[1]["got"][:2] == [["a/b", "c%2F", "d "], "a/b/c%2F/d "]
+
+
+def test_names_in_our_own_paths(folder: Path) -> None:
+    """As everywhere: what is encoded in a path is a part of a name."""
+    desk = Desk(folder, start=True)
+    phone = Phone(desk, "a/b%25@gortc.local")
+    phone.call("x/y z%")
+    assert desk.ask(f"/runtime/v1/channels/{quote(phone.name, safe='')}")[1]["name"] == phone.name
+    assert desk.ask(f"/runtime/v1/sessions/{quote('x/y z%', safe='')}")[1]["channel"] == phone.name
+    assert desk.ask("/runtime/v1/sessions/x/y%20z%25")[1]["channel"] == phone.name
+    assert desk.ask("/runtime/v1/channels/a/b")[0] == 404
+    desk.server.stopService()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from typing import Any
 
-from gortc.jsip.message import Headers
+import orjson
+import pytest
+from twisted.python.failure import Failure
+
+from gortc.jsip.message import Headers, Request
 from gortc.testing import Lab, Talk, User
 from slp_plugins.conference import Conference
 
@@ -107,22 +113,61 @@ def test_no_relid() -> None:
     lab.check_empty()
 
 
-def test_same_name_twice() -> None:
+@pytest.mark.parametrize(
+    "spelling", ["alice@gortc.local", "alice@GoRTC.Local", "sip:alice@gortc.local", "%61lice@gortc.local"]
+)
+def test_a_user_who_joins_twice(spelling: str) -> None:
+    """Each session is a member, the name is there once: who is named hears it in all, who speaks in the others."""
     lab, (alice, bob) = hall("alice", "bob")
     first = enter(alice, "alice")
-    second = alice.call("room1", Router=ROOM)
+    second = enter(bob, "alice", "bob", others=(first,))
+    third = alice.call("room1", Router=ROOM, From=spelling)
+    third.expect(200)
+    third.ack()
+    told(third, event="roster", members=["alice@gortc.local", "bob@gortc.local"])
+    for talk in (first, second):
+        talk.expect_nothing()
+    second.send("INFO", "psst", Member="SIP:alice@gortc.LOCAL")
+    for other in (first, third):
+        other.reply(200, to=other.expect("INFO", Body="psst", Member="bob@gortc.local"))
+    second.expect(200)
+    third.send("MESSAGE", "hi")
+    for other in (first, second):
+        other.reply(200, to=other.expect("MESSAGE", Body="hi", Member="alice@gortc.local"))
+    third.expect(200)
+    first.send("INFO", "to myself", Member=spelling)
+    third.reply(200, to=third.expect("INFO", Body="to myself"))
+    first.expect(200)
+    leave(first)  # one of them goes, the other stays
+    second.expect_nothing()
+    leave(third, second)
+    leave(second)
+    lab.check_empty()
+
+
+def test_names_that_are_no_uris() -> None:
+    """They are what they are."""
+    lab, (alice, bob) = hall("alice", "bob")
+    first = alice.call("room1", Router=ROOM, From="a b <c>, d")
+    first.expect(200)
+    first.ack()
+    told(first, event="roster", members=["a b <c>, d"])
+    second = bob.call("room1", Router=ROOM, From="A b <c>, d")
     second.expect(200)
     second.ack()
-    told(second, event="roster", members=["alice@gortc.local", "alice@gortc.local"])
-    told(first, event="joined", member="alice@gortc.local")
-    third = enter(bob, "alice", "alice", "bob", others=(first, second))
-    third.send("INFO", "psst", Member="alice@gortc.local")  # both of that name
-    for other in (first, second):
-        other.reply(200, to=other.expect("INFO", Body="psst", Member="bob@gortc.local"))
-    third.expect(200)
-    leave(first, second, third)  # one of them goes, the other stays
-    leave(second, third)
-    leave(third)
+    told(second, event="roster", members=["a b <c>, d", "A b <c>, d"])
+    told(first, event="joined", member="A b <c>, d")
+    second.send("INFO", "psst", Member="a b <c>, d")
+    first.reply(200, to=first.expect("INFO", Member="A b <c>, d"))
+    second.expect(200)
+    nobodies: list[Any] = ["a", "", 5, ["a b <c>, d"], {}]
+    for nobody in nobodies:
+        second.send("INFO", "psst", Member=nobody)
+        second.expect(404)
+    second.bye()
+    second.expect(200)
+    told(first, event="left", member="A b <c>, d")
+    leave(first)
     lab.check_empty()
 
 
@@ -182,11 +227,21 @@ def test_member_that_does_not_answer() -> None:
     lab.check_empty()
 
 
-def test_member_that_is_lost_leaves_when_its_grace_is_over() -> None:
-    lab, (alice, bob) = hall("alice", "bob")
+def test_member_that_is_lost_and_leaves_when_its_grace_is_over() -> None:
+    lab, (alice, bob, carol) = hall("alice", "bob", "carol")
     first = enter(alice, "alice")
     second = enter(bob, "alice", "bob", others=(first,))
     bob.leave()
+    told(first, event="lost", member="bob@gortc.local")
+    third = carol.call("room1", Router=ROOM)
+    third.expect(200)
+    third.ack()
+    told(
+        third,
+        event="roster", members=["alice@gortc.local", "bob@gortc.local", "carol@gortc.local"], away=["bob@gortc.local"],
+    )  # fmt: skip
+    told(first, event="joined", member="carol@gortc.local")
+    leave(third, first)
     lab.advance(119.9)
     first.expect_nothing()
     lab.advance(0.1)
@@ -197,6 +252,307 @@ def test_member_that_is_lost_leaves_when_its_grace_is_over() -> None:
     lab.check_empty()
 
 
+def test_member_that_is_lost_and_comes_back() -> None:
+    """What was said meanwhile has waited for it; its own state is no business of its own."""
+    lab, (alice, bob) = hall("alice", "bob")
+    first = enter(alice, "alice")
+    second = enter(bob, "alice", "bob", others=(first,))
+    bob.leave()
+    told(first, event="lost", member="bob@gortc.local")
+    for word in ("one", "two"):
+        first.send("MESSAGE", word)
+        first.expect(200)
+    lab.advance(60)
+    bob = lab.user("bob")
+    back = again(second, bob)
+    for word in ("one", "two"):
+        back.reply(200, to=back.expect("MESSAGE", Body=word))
+    told(first, event="resumed", member="bob@gortc.local")
+    back.expect_nothing()
+    back.send("INFO", "I am back")
+    first.reply(200, to=first.expect("INFO", Body="I am back"))
+    back.expect(200)
+    leave(back, first)
+    leave(first)
+    lab.check_empty()
+
+
+def test_a_user_is_lost_with_the_last_of_its_sessions() -> None:
+    """One through another channel keeps it here."""
+    lab, (alice, bob, proxy) = hall("alice", "bob", "proxy")
+    first = enter(alice, "alice")
+    second = enter(bob, "alice", "bob", others=(first,))
+    other = proxy.call("room1", Router=ROOM, From="bob@gortc.local")
+    other.expect(200)
+    other.ack()
+    told(other, event="roster", members=["alice@gortc.local", "bob@gortc.local"])
+    bob.leave()
+    first.expect_nothing()
+    leave(other)  # what is left of bob is away
+    told(first, event="lost", member="bob@gortc.local")
+    other = proxy.call("room1", Router=ROOM, From="bob@gortc.local")
+    other.expect(200)
+    other.ack()
+    told(other, event="roster", members=["alice@gortc.local", "bob@gortc.local"])
+    told(first, event="resumed", member="bob@gortc.local")
+    lab.advance(120)
+    first.expect_nothing()
+    assert second.user.closed
+    leave(other)
+    told(first, event="left", member="bob@gortc.local")
+    leave(first)
+    lab.advance(5)
+    lab.check_empty()
+
+
+def test_a_joiner_that_is_lost_before_its_ack() -> None:
+    lab, (alice, bob) = hall("alice", "bob")
+    first = enter(alice, "alice")
+    second = bob.call("room1", Router=ROOM)
+    second.expect(200)
+    bob.leave()
+    bob = lab.user("bob")
+    back = again(second, bob)
+    back.invite_cseq = 1
+    back.ack()
+    told(back, event="roster", members=["alice@gortc.local", "bob@gortc.local"])
+    told(first, event="joined", member="bob@gortc.local")
+    leave(back, first)
+    leave(first)
+    lab.check_empty()
+
+
+@pytest.mark.parametrize("acked", [False, True])
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_re_invite(acked: bool, cancelled: bool) -> None:
+    """Whenever it comes, nobody is there to take its offer; its CANCEL, and its ACK, are its own."""
+    lab, (alice, bob) = hall("alice", "bob")
+    first = enter(alice, "alice")
+    second = bob.call("room1", Router=ROOM)
+    second.expect(200)
+    if acked:
+        second.ack()
+        told(second, event="roster", members=["alice@gortc.local", "bob@gortc.local"])
+        told(first, event="joined", member="bob@gortc.local")
+    again = second.send("INVITE", "another offer")
+    second.expect(488)
+    if cancelled:
+        second.send("CANCEL", RelatedID=again["CSeq"])
+        second.expect(200)
+    second.send("ACK", RelatedID=again["CSeq"])
+    second.expect_nothing()
+    first.expect_nothing()
+    if not acked:
+        second.send("ACK", RelatedID=1)
+        told(second, event="roster", members=["alice@gortc.local", "bob@gortc.local"])
+        told(first, event="joined", member="bob@gortc.local")
+    second.send("INFO", "hello")
+    first.reply(200, to=first.expect("INFO", Body="hello"))
+    second.expect(200)
+    leave(second, first)
+    leave(first)
+    lab.check_empty()
+    assert not lab.node.journal.counts
+
+
+# What it costs.
+
+
+def crowd(lab: Lab, number: int, prefix: str = "user") -> list[Talk]:
+    """So many members, who have answered all that they were told."""
+    talks: list[Talk] = []
+    for each in range(number):
+        talk = lab.user(f"{prefix}{each}").call("room1", Router=ROOM)
+        talk.expect(200)
+        talk.ack()
+        talks.append(talk)
+        answer_all(talks)
+    return talks
+
+
+def answer_all(talks: list[Talk]) -> list[Headers]:
+    """Each answers what it was asked; returns that."""
+    asked = []
+    for talk in talks:
+        for message in list(talk.user.inbox):
+            if message["Type"] in ("INFO", "MESSAGE"):
+                talk.user.inbox.remove(message)
+                talk.reply(200, to=message)
+                asked.append(message)
+    return asked
+
+
+def response(talk: Talk) -> Headers:
+    """The first response that has come, whatever came before it."""
+    found = next(message for message in talk.user.inbox if message["Type"] == "RESPONSE")
+    talk.user.inbox.remove(found)
+    return found
+
+
+def kept(lab: Lab) -> list[Request]:
+    """The requests that await an answer."""
+    sessions = lab.node.channels.sessions()
+    return [one.request for session in sessions for key, one in session.transactions.items() if key > 0]
+
+
+def test_a_word_to_many_is_kept_once() -> None:
+    """94 copies share one Body, and what was written is not kept beside it."""
+    lab = Lab(Conference(), trace_bytes=0)
+    talks = crowd(lab, 95)
+    talks[0].send("MESSAGE", "x" * 60_000)
+    talks[0].expect(200)
+    waiting = kept(lab)
+    assert len(waiting) == 94
+    assert len({id(request.body) for request in waiting}) == 1
+    assert not any(request.data for request in waiting)
+    assert len(answer_all(talks)) == 94
+    assert kept(lab) == []
+    for talk in talks:
+        talk.user.leave()
+    lab.advance(200)
+    lab.check_empty()
+
+
+def test_a_word_is_dropped_from_memory_once_it_is_answered() -> None:
+    """What 94 unanswered copies of 60 kB cost is far less than their text; users who only hear keep nothing."""
+    lab = Lab(Conference(), trace_bytes=0)
+    talks = crowd(lab, 95)
+    for talk in talks[1:]:
+        wire = talk.user.channel.connection
+        wire.send = lambda data: True  # type: ignore[union-attr,method-assign]
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    talks[0].send("MESSAGE", "x" * 60_000)
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 94 * 60_000 / 4
+    assert len(kept(lab)) == 94
+    lab.advance(5)
+    assert kept(lab) == []
+    for talk in talks:
+        talk.user.leave()
+    lab.advance(200)
+
+
+def test_the_words_of_a_room_are_bound() -> None:
+    """The one too many gets 503; when others are answered, or their time is up, there is room again."""
+    lab = Lab(Conference(), config={"conference": {"room_bytes": 10_000}})
+    talks = crowd(lab, 3)
+    talks[0].send("MESSAGE", "x" * 4000)
+    talks[0].expect(200)
+    talks[1].send("INFO", "y" * 4000, Member="user2@gortc.local")
+    refused = response(talks[1])
+    assert (refused["Code"], refused["Reason"], refused["Retry-After"]) == (503, "too much waits to be answered", 5)
+    talks[1].send("INFO", "short", Member="user2@gortc.local")
+    assert response(talks[1])["Code"] == 200
+    assert len(answer_all(talks)) == 3
+    for _ in range(2):
+        talks[1].send("INFO", "y" * 4000)
+        assert response(talks[1])["Code"] == 200
+        lab.advance(5)  # nobody answers
+    for talk in talks:
+        talk.user.inbox.clear()
+    leave(talks[0], talks[1], talks[2])
+    leave(talks[1], talks[2])
+    leave(talks[2])
+    lab.check_empty()
+
+
+def test_a_member_that_goes_leaves_room() -> None:
+    """Its unanswered words go with it."""
+    lab = Lab(Conference(), config={"conference": {"room_bytes": 5000}})
+    talks = crowd(lab, 3)
+    talks[0].send("MESSAGE", "x" * 4000, Member="user1@gortc.local")
+    talks[0].expect(200)
+    talks[0].send("MESSAGE", "x" * 4000, Member="user2@gortc.local")
+    talks[0].expect(503)
+    talks[1].user.inbox.clear()
+    leave(talks[1], talks[0], talks[2])
+    talks[0].send("MESSAGE", "x" * 4000, Member="user2@gortc.local")
+    talks[0].expect(200)
+    answer_all(talks)
+    leave(talks[0], talks[2])
+    leave(talks[2])
+    lab.check_empty()
+
+
+def test_a_member_that_does_not_answer_misses_what_is_too_much() -> None:
+    """The sender is told; what it has missed of who came and went, a roster makes good once it answers."""
+    lab = Lab(Conference(), config={"conference": {"unanswered_max": 2}})
+    talks = crowd(lab, 3)
+    for word in ("one", "two"):
+        talks[0].send("MESSAGE", word, Member="user1@gortc.local")
+        talks[0].expect(200, Missed=None)
+    talks[0].send("MESSAGE", "three")
+    assert talks[0].expect(200)["Missed"] == 1
+    assert answer_all(talks[2:])[0]["Body"] == "three"
+    talks[0].send("MESSAGE", "four", Member="user1@gortc.local")
+    assert talks[0].expect(480, Reason="too much waits to be answered")["Missed"] == 1
+    leave(talks[2], talks[0])
+    second = talks[1]
+    words = [second.expect("MESSAGE", Body=word) for word in ("one", "two")]
+    second.expect_nothing()
+    second.reply(200, to=words[0])
+    second.expect_nothing()
+    second.reply(200, to=words[1])
+    told(second, event="roster", members=["user0@gortc.local", "user1@gortc.local"])
+    second.expect_nothing()
+    leave(second, talks[0])
+    leave(talks[0])
+    lab.check_empty()
+
+
+def test_a_long_roster_comes_in_parts() -> None:
+    lab = Lab(Conference())
+    names = [f"{'n' * 900}{each}@gortc.local" for each in range(40)]
+    gate = lab.user("gate")
+    talks = []
+    for name in names:
+        talk = gate.call("room1", Router=ROOM, From=name)
+        talk.expect(200)
+        talk.ack()
+        talks.append(talk)
+        for message in list(gate.inbox):
+            gate.inbox.remove(message)
+            other = next(other for other in talks if other.id == message["DialogueID"])
+            other.reply(200, to=message)
+    last = lab.user("last").call("room1", Router=ROOM)
+    last.expect(200)
+    last.ack()
+    parts: list[Headers] = []
+    while not parts or parts[-1].get("more"):
+        info = last.expect("INFO")
+        assert len(orjson.dumps(info)) < 65536
+        parts.append(info["Body"])
+        last.reply(200, to=info)
+    assert [name for part in parts for name in part["members"]] == [*names, "last@gortc.local"]
+    assert [part.get("more") for part in parts] == [True] * (len(parts) - 1) + [None]
+    assert len(parts) > 1
+    for user in (gate, last.user):
+        user.leave()
+    lab.advance(200)
+    lab.check_empty()
+
+
+@pytest.mark.parametrize(
+    "config", [{"unanswered_max": 0}, {"room_bytes": "much"}, {"room_byte": 1}, {"room_bytes": True}]
+)
+def test_a_configuration_that_is_none(config: dict[str, Any], tracebacks: list[Failure]) -> None:
+    lab = Lab(Conference(), config={"conference": config})
+    assert lab.node.services.get("conference") is None
+    assert next(iter(config)) in str(tracebacks[-1].value)
+    tracebacks.clear()
+
+
+def again(talk: Talk, user: User) -> Talk:
+    """The same dialogue, over a new connection."""
+    made = Talk(user, talk.request, ours=True)
+    made.cseq = 10
+    return made
+
+
 def test_other_requests() -> None:
     lab, (alice, bob) = hall("alice", "bob")
     first = enter(alice, "alice")
@@ -204,9 +560,12 @@ def test_other_requests() -> None:
     first.send("INVITE", "new offer")
     first.expect(488)
     first.ack()
-    for method in ("UPDATE", "OPTIONS", "SUBSCRIBE"):
-        first.send(method, "x")
-        first.expect(405)
+    for method in ("UPDATE", "OPTIONS", "SUBSCRIBE", "PRACK", "NOTIFY", "REGISTER"):
+        if method != "PRACK":
+            first.send(method, "x")
+            first.expect(405, Allow="INVITE, ACK, BYE, CANCEL, INFO, MESSAGE")
+    for method in ("OPTIONS", "SUBSCRIBE", "REGISTER"):
+        alice.open(method, "room1", Router=ROOM).expect(405)
     alice.open("MESSAGE", "room1", "hello", Router=ROOM).expect(405)  # only members talk
     second.expect_nothing()
     leave(first, second)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from gortc import Call, service
 from gortc.client.dialogue import opening
 from gortc.testing import Lab, Talk, User
-from slp_plugins.default import default
+from slp_plugins.default import default, taker
 from slp_plugins.echo import echo
 from slp_plugins.hunt400 import hunt400
 
@@ -631,4 +632,75 @@ def test_number_of_a_service_that_is_not_loaded() -> None:
     call = alice.call("400")  # hunt400's by default, but there is no hunt400
     call.expect(404)
     call.ack()
+    lab.check_empty()
+
+
+@pytest.mark.parametrize("realm", ["[::1]", "[2001:DB8::1]", "127.0.0.1", "gortc.local"])
+def test_400_at_any_realm(realm: str) -> None:
+    """An IPv6 host has brackets, which are none of a pattern."""
+    lab = Lab(default, hunt400, realm=realm)
+    alice, agent, one = lab.users("alice", "agent2", "1")
+    call = alice.call(f"400@{realm}", "an offer")
+    leg = agent.answering(Body="an offer")
+    leg.reply(200, "an answer")
+    call.expect(200, Body="an answer")
+    call.ack()
+    leg.expect("ACK")
+    leg.bye()
+    leg.expect(200)
+    call.reply(200, to=call.expect("BYE"))
+    talk = alice.call("1")  # and a user is found beside it
+    leg = one.answering()
+    assert leg.id.startswith(f"dlg_{realm}_")
+    leg.reply(486)
+    leg.expect("ACK")
+    talk.expect(486)
+    talk.ack()
+    lab.check_empty()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "called", "taken"),
+    [
+        ("5??@[::1]", "500@[::1]", True),
+        ("5??@[::1]", "500@:", False),
+        ("5[01]?@[::1]", "510@[::1]", True),
+        ("5[01]?@[::1]", "520@[::1]", False),
+        ("*@[2001:db8::1.2.3.4]", "x@[2001:db8::1.2.3.4]", True),
+        ("5[!:]0@gortc.local", "510@gortc.local", True),
+        ("[5]*@gortc.local", "500@gortc.local", True),
+    ],
+)
+def test_patterns_with_ipv6_hosts(pattern: str, called: str, taken: bool) -> None:
+    lab = Lab(default, echo, config={"default": {"numbers": {pattern: "echo"}}})
+    context = lab.node.services.get("default")
+    assert context is not None
+    assert taker(context, called) == ("echo" if taken else None)
+
+
+def test_relids_of_an_ipv6_realm() -> None:
+    """Those that are minted there join, and the node's own name in a Router is taken off."""
+    minted: list[str] = []
+
+    @service("meet")
+    async def meet(call: Call) -> None:
+        minted.append(call.task.relid())
+        joined = call.joined
+        await call.caller.answer(call.caller.request.get("Router"))
+        async for leg in joined:
+            await leg.answer("joined")
+            break
+        await call.caller.closed()
+
+    lab = Lab(meet, realm="[::1]")
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("meet", Router="[::1], bob@[::1]")
+    call.expect(200, Body="bob@[::1]")
+    call.ack()
+    other = bob.call("meet", Router=f"[::1];relid={minted[0]}")
+    other.expect(200, Body="joined")
+    other.ack()
+    for talk in (other, call):
+        talk.bye()
+        talk.expect(200)
     lab.check_empty()

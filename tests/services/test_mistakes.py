@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from gortc import Call, service
-from gortc.testing import Lab
+from gortc import Call, IServiceInstance, IServiceLogic, Request, Task, service
+from gortc.testing import Lab, Talk
 from slp_plugins.hunt400 import hunt400
+from tests.jsip.kit import Stage, reconnect
 
 
 async def foreign(call: Call) -> None:
@@ -121,3 +123,403 @@ def test_hunt400_with_a_misspelt_configuration(tracebacks: list[Failure]) -> Non
     assert lab.node.services.get("hunt400") is None
     assert "agentz" in str(tracebacks.pop().value)
     tracebacks.clear()
+
+
+# What a service asks of its task that can't be right at any time fails at once, and nothing is left of it.
+
+
+def at_work(act: Callable[[Task, Any], object], when: str = "INVITE") -> tuple[Lab, list[BaseException | None]]:
+    """A lab whose service does this, once, as it is given `when`; and how that went."""
+    outcomes: list[BaseException | None] = []
+
+    @implementer(IServiceInstance)
+    class Instance:
+        def __init__(self, task: Task) -> None:
+            self.task = task
+
+        def receive(self, message: Any) -> None:
+            if message.method == when and not message.code and not outcomes:
+                try:
+                    act(self.task, message)
+                except Exception as error:
+                    outcomes.append(error)
+                else:
+                    outcomes.append(None)
+            if message.method == "INVITE" and not message.code:
+                self.task.answer(message, 200)
+
+    @implementer(IServiceLogic)
+    class Logic:
+        name = "logic"
+
+        def load(self, context: Any) -> None: ...
+
+        def unload(self) -> None: ...
+
+        def create(self, task: Task) -> Instance:
+            return Instance(task)
+
+    return Lab(Logic()), outcomes
+
+
+def hang_up(lab: Lab, talk: Talk) -> None:
+    """The caller, who has got a 200, acknowledges it and hangs up; nothing is left."""
+    talk.expect(200)
+    talk.ack()
+    talk.bye()
+    talk.expect(200)
+    talk.expect_nothing()
+    lab.check_empty()
+
+
+OPENERS = ("INVITE", "REGISTER", "OPTIONS", "MESSAGE", "SUBSCRIBE", "NOTIFY")
+NO_OPENERS = (
+    "BYE", "ACK", "CANCEL", "UPDATE", "INFO", "PRACK", "RESPONSE", "TERM", "PEER_LOST", "PEER_RESUMED", "START",
+    "INVENTED", "invite", "", None, 123,
+)  # fmt: skip
+
+
+@pytest.mark.proves("S-90")
+@pytest.mark.parametrize("where", ["bob", "offline", "nobody@elsewhere.example"])
+@pytest.mark.parametrize("method", NO_OPENERS)
+def test_what_opens_no_session(method: Any, where: str) -> None:
+    """Whoever it is for; an instance without a leg is not kept by it, either."""
+    uri = where if "@" in where else f"{where}@gortc.local"
+    lab, outcomes = at_work(lambda task, _: task.open(uri, method), "START")
+    bob = lab.user("bob")
+    lab.start("logic")
+    bob.expect_nothing()
+    assert isinstance(outcomes[0], (ValueError, TypeError))  # where compiled, the latter for what is no text
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-90")
+@pytest.mark.parametrize("method", OPENERS)
+def test_what_opens_one(method: str) -> None:
+    lab, outcomes = at_work(lambda task, _: task.open("bob@gortc.local", method), "START")
+    bob = lab.user("bob")
+    lab.start("logic")
+    leg = bob.answering(method)
+    leg.reply(486)
+    if method == "INVITE":
+        leg.expect("ACK")
+    assert outcomes == [None]
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-90")
+@pytest.mark.parametrize("method", ["BYE", "ACK", "CANCEL", "UPDATE", "INVENTED"])
+def test_a_coroutine_opens_nothing_with_it(method: str, tracebacks: list[Failure]) -> None:
+    @service("wrong")
+    async def wrong(call: Call) -> None:
+        await call.leg("bob@gortc.local").send(method)
+
+    lab = Lab(wrong)
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("100")
+    assert call.user.inbox.pop(0)["Code"] >= 400
+    call.ack()
+    bob.expect_nothing()
+    tracebacks.clear()
+    lab.check_empty()
+
+
+STATES: dict[str, list[str | int]] = {
+    "calling": [],
+    "early": [180],
+    "answered": [200],
+    "confirmed": [200, "ACK"],
+    "failed": [486],
+    "leaving": [200, "ACK", "BYE"],
+}
+
+
+@pytest.mark.proves("S-91")
+@pytest.mark.parametrize("method", ["RESPONSE", "TERM", "PEER_LOST", "PEER_RESUMED", "START", "", None, 123])
+@pytest.mark.parametrize("state", STATES)
+def test_what_is_no_method_in_a_dialogue(state: str, method: Any) -> None:
+    with Stage() as stage:
+        stage.play("alice INVITE", *(steps(state)))
+        stage.forget()
+        with pytest.raises((ValueError, TypeError)):
+            stage.task.request(stage.session, method)
+        stage.advance()
+        stage.said()
+        leave(stage)
+
+
+@pytest.mark.proves("S-91")
+@pytest.mark.parametrize("method", ["ACK", "CANCEL"])
+@pytest.mark.parametrize("state", STATES)
+def test_an_ack_or_a_cancel_of_nothing(state: str, method: str) -> None:
+    """Whether asked for by name, or of what is no INVITE of ours: dropped, and counted."""
+    with Stage() as stage:
+        stage.play("alice INVITE", *steps(state))
+        stage.forget()
+        task, received = stage.task, stage.received("INVITE")
+        task.request(stage.session, method)
+        (task.ack if method == "ACK" else task.cancel)(received)
+        stage.advance()
+        stage.said()
+        assert sum(stage.node.journal.counts.values()) == 2
+        stage.node.journal.counts.clear()
+        leave(stage)
+
+
+@pytest.mark.proves("S-91")
+def test_an_ack_names_the_invite_that_it_means() -> None:
+    """The peer's INVITE and ours have the same CSeq: each side numbers its own."""
+    with Stage() as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK", "service INVITE")
+        ours, theirs = stage.sent[-1], stage.received("INVITE")
+        assert ours.cseq == theirs.cseq == 1
+        stage.forget()
+        stage.task.cancel(theirs)
+        stage.counted("CANCEL of nothing")
+        stage.play("alice 200")
+        stage.forget()
+        stage.task.ack(theirs)
+        stage.counted("ACK of nothing")
+        answer = stage.probe.messages[-1]
+        for act in (stage.task.ack, stage.task.cancel):
+            with pytest.raises(TypeError):
+                act(answer)  # type: ignore[arg-type]
+        stage.said()
+        stage.task.ack(ours)
+        stage.task.ack(ours)
+        stage.counted("ACK of nothing")
+        stage.said("alice < ACK")
+        stage.play("alice BYE")
+        stage.forget()
+
+
+STACKS = {
+    "Type": "BYE", "Code": 200, "From": "mallory@gortc.local", "To": "mallory@gortc.local", "DialogueID": "mine",
+    "CSeq": 7, "RelatedID": 7,
+}  # fmt: skip
+BAD = [
+    ("Expire", "soon"), ("Expire", -1), ("Expire", None), ("Expire", True), ("Expire", 1.0), ("Expire", 2**53),
+    ("Max-Forwards", -1), ("Max-Forwards", "70"), ("Max-Forwards", None), ("Max-Forwards", 2**53),
+    ("Router", 5), ("Router", None), ("Router", ["bob@gortc.local"]), ("Request-URI", 5), ("Request-URI", None),
+    ("Desc", 5),
+]  # fmt: skip
+
+
+@pytest.mark.proves("S-92")
+@pytest.mark.parametrize("method", OPENERS)
+@pytest.mark.parametrize(("name", "value"), [*STACKS.items(), *BAD, ("Request-URI", "mallory@gortc.local")])
+def test_headers_that_are_not_the_services_in_what_opens_a_session(method: str, name: str, value: Any) -> None:
+    lab, outcomes = at_work(lambda task, _: task.open("bob@gortc.local", method, headers={"X": 1, name: value}))
+    alice, bob, mallory = lab.users("alice", "bob", "mallory")
+    call = alice.call("x")
+    bob.expect_nothing()
+    mallory.expect_nothing()
+    assert isinstance(outcomes[0], ValueError)
+    assert name in str(outcomes[0])
+    hang_up(lab, call)
+
+
+@pytest.mark.proves("S-92")
+@pytest.mark.parametrize("method", ["INFO", "BYE", "INVITE", "UPDATE", "MESSAGE", "INVENTED", "ACK", "200"])
+@pytest.mark.parametrize(("name", "value"), [*STACKS.items(), *BAD])
+def test_headers_that_are_not_the_services_in_a_dialogue(method: str, name: str, value: Any) -> None:
+    with Stage() as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK", "service INVITE", "alice 200", "alice INFO")
+        stage.forget()
+        task, invite = stage.task, stage.sent[-1]
+        headers = {name: value}
+        send: dict[str, Callable[[], object]] = {
+            "ACK": lambda: task.ack(invite, headers=headers),
+            "200": lambda: task.answer(stage.received("INFO"), 200, headers=headers),
+        }
+        with pytest.raises(ValueError, match=name):
+            send.get(method, lambda: task.request(stage.session, method, headers=headers))()
+        stage.said()
+        task.ack(invite)  # it is as it was
+        stage.play("service 200 INFO", "alice BYE")
+        stage.forget()
+
+
+@pytest.mark.proves("S-92")
+def test_headers_that_are_the_services() -> None:
+    """What routes, how long it holds, how far it may go, and why."""
+    given = {"Router": "bob@gortc.local;x", "Expire": 60, "Max-Forwards": 5, "Reason": "so", "Body": 1, "X-Y": [2]}
+    lab, outcomes = at_work(lambda task, _: task.open("any@gortc.local", headers=given) and None)
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("x")
+    leg = bob.answering(From="alice@gortc.local", To="x@gortc.local", CSeq=1, **{"Request-URI": "any@gortc.local"})
+    assert given.items() <= leg.request.items()
+    leg.reply(486)
+    leg.expect("ACK")
+    assert outcomes == [None]
+    hang_up(lab, call)
+
+
+@pytest.mark.proves("S-92")
+@pytest.mark.parametrize("names", [{"caller": 5}, {"callee": ["bob"]}])
+def test_names_that_are_no_texts(names: dict[str, Any]) -> None:
+    lab, outcomes = at_work(lambda task, _: task.open("bob@gortc.local", **names))
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("x")
+    bob.expect_nothing()
+    assert isinstance(outcomes[0], TypeError)
+    hang_up(lab, call)
+
+
+@pytest.mark.proves("S-93")
+@pytest.mark.parametrize("method", ["INFO", "UPDATE", "INVITE", "BYE"])
+def test_a_request_goes_out_once(method: str) -> None:
+    with Stage() as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK")
+        stage.forget()
+        request = stage.task.request(stage.session, method, "x")
+        stage.said(f"alice < {method}")
+        for _ in range(2):
+            with pytest.raises(ValueError, match="sent or received"):
+                stage.task.send(request)
+            stage.advance()
+            stage.said()
+            if method != "INVITE":
+                stage.play(f"alice 200 {method}")
+                stage.forget()
+                break
+        if method == "INVITE":
+            stage.play("alice 486 INVITE")
+        if method != "BYE":
+            stage.play("alice BYE")
+        stage.forget()
+
+
+@pytest.mark.proves("S-93")
+def test_what_was_received_is_not_sent() -> None:
+    """Requests, responses and events."""
+    with Stage() as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK", "alice INFO", "service INFO", "alice 200 INFO")
+        stage.person("alice").leave()
+        reconnect(stage, "alice")
+        stage.forget()
+        messages = stage.probe.messages
+        assert {"INVITE", "ACK", "INFO", "PEER_LOST", "PEER_RESUMED"} == {message.method for message in messages}
+        for message in messages:
+            with pytest.raises(ValueError, match="sent or received"):
+                stage.task.send(message)
+        stage.said()
+        stage.play("service 200 INFO", "alice BYE")
+        stage.forget()
+
+
+@pytest.mark.proves("S-93")
+def test_a_response_is_not_answered() -> None:
+    with Stage() as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK", "service INFO", "alice 200 INFO")
+        stage.forget()
+        with pytest.raises(TypeError):
+            stage.task.answer(stage.probe.messages[-1], 200)  # type: ignore[arg-type]
+        stage.said()
+        stage.play("alice BYE")
+        stage.forget()
+
+
+@pytest.mark.proves("S-93")
+def test_an_answer_that_nobody_waits_for() -> None:
+    """To an ACK, an event, a request of ours, and a second one: each is dropped, and counted."""
+    with Stage() as stage:
+        stage.play(
+            "alice INVITE",
+            "service 200",
+            "alice ACK",
+            "alice INFO",
+            "service 200 INFO",
+            "service INFO",
+            "alice 200 INFO",
+        )
+        stage.person("alice").leave()
+        reconnect(stage, "alice")
+        stage.forget()
+        requests = [message for message in (*stage.probe.messages, *stage.sent) if isinstance(message, Request)]
+        assert len(requests) == 6
+        for request in requests:
+            stage.task.answer(request, 200)
+        stage.counted(*["late response"] * 6)
+        stage.said()
+        stage.play("alice BYE")
+        stage.forget()
+
+
+@pytest.mark.proves("S-93")
+def test_another_instances_leg() -> None:
+    with Stage("service") as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK")
+        alices, leg = stage.task, stage.session
+        bob = stage.user("bob").call("service")
+        bobs = stage.probe.tasks[-1]
+        stage.forget()
+        assert bobs is not alices
+        for act in (
+            lambda: bobs.request(leg, "INFO"),
+            lambda: bobs.request(leg, "BYE"),
+            lambda: bobs.ack(alices.first),  # type: ignore[arg-type]
+            lambda: bobs.cancel(alices.first),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(ValueError, match="another instance"):
+                act()
+        stage.advance()
+        stage.said()
+        bobs.finish(486)
+        bob.expect(486)
+        bob.ack()
+        stage.play("alice BYE")
+        stage.forget()
+
+
+@pytest.mark.proves("S-31", "S-32")
+@pytest.mark.parametrize("method", ["BYE", "ACK", "CANCEL", "INFO", "UPDATE", "PRACK", "INVITE", "MESSAGE", "INVENTED"])
+def test_a_leg_that_is_over(method: str) -> None:
+    with Stage() as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK")
+        leg, task = stage.session, stage.task
+        task.open(stage.user("keeper").name, "MESSAGE")  # the instance lives on
+        stage.play("alice BYE")
+        stage.forget()
+        task.request(leg, method)
+        stage.advance()
+        dropped = method in ("BYE", "ACK", "CANCEL")
+        stage.said(*([] if dropped else [f"service 481 {method} (local)"]))
+        assert sum(stage.node.journal.counts.values()) == dropped
+        stage.node.journal.counts.clear()
+        stage.play("wait 5")
+        stage.forget()
+
+
+def test_an_instance_that_has_ended_is_not_heard() -> None:
+    with Stage() as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK")
+        leg, task, invite = stage.session, stage.task, stage.received("INVITE")
+        task.finish()
+        stage.play("alice 200 BYE")
+        stage.forget()
+        for method in ("INFO", "BYE", "INVITE"):
+            task.request(leg, method)
+        task.answer(invite, 200)
+        task.ack(invite)
+        task.cancel(invite)
+        stage.advance()
+        stage.said()
+        stage.node.journal.counts.clear()
+
+
+def steps(state: str) -> list[str]:
+    """How alice's call gets there."""
+    return [("alice " if step == "ACK" else "service ") + str(step) for step in STATES[state]]
+
+
+def leave(stage: Stage) -> None:
+    """Alice's call comes to its end, whatever its state."""
+    state = getattr(stage.session, "state", "")
+    if state == "failed":
+        stage.play("alice ACK")
+    elif state == "leaving":
+        stage.play("alice 200 BYE")
+    else:
+        stage.play("alice BYE")
+    stage.forget()

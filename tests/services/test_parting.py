@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -362,11 +363,16 @@ def test_what_no_json_can_say_is_the_services_mistake() -> None:
     @service("odd")
     async def odd(call: Call) -> None:
         await call.caller.answer()
-        mistakes: list[dict[str, Any]] = [{"reason": object()}, {"headers": {"Body": object()}}]
-        for how in mistakes:
+        leg, theirs = call.caller, {"From": "mallory"}
+        for end in (
+            partial(leg.hang_up, headers={"Reason": object()}),
+            partial(leg.hang_up, headers={"Body": object()}),
+            partial(leg.hang_up, headers=theirs),
+            partial(call.task.finish, parting=theirs),
+        ):
             try:
-                call.caller.hang_up(**how)
-            except TypeError as error:
+                end()
+            except (TypeError, ValueError) as error:
                 failed.append(type(error))
         call.caller.hang_up(reason="done", headers={"Body": {"minutes": 3}})
 
@@ -375,7 +381,7 @@ def test_what_no_json_can_say_is_the_services_mistake() -> None:
     call.expect(200)
     call.ack()
     call.reply(200, to=call.expect("BYE", Reason="done", Body={"minutes": 3}))
-    assert len(failed) == 2
+    assert failed == [TypeError, TypeError, ValueError, ValueError]
     lab.check_empty()
 
 
