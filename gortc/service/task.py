@@ -220,7 +220,7 @@ class Task(Owner):
         """
         if type(code) is not int or not 100 <= code < 700:
             raise ValueError(f"no response code: {code!r}")
-        if type(request) is not Request:
+        if type(request) is not Request or request.method == START:
             raise TypeError(f"a request is answered, not {request!r}")
         answer = response(request, code, headers)
         if body is not None:

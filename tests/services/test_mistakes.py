@@ -421,6 +421,14 @@ def test_a_response_is_not_answered() -> None:
 
 
 @pytest.mark.proves("S-93")
+def test_an_instance_without_a_caller_has_nobody_to_answer() -> None:
+    lab, outcomes = at_work(lambda task, start: task.answer(start, 200), "START")
+    lab.start("logic")
+    assert isinstance(outcomes[0], TypeError)
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-93")
 def test_an_answer_that_nobody_waits_for() -> None:
     """To an ACK, an event, a request of ours, and a second one: each is dropped, and counted."""
     with Stage() as stage:
