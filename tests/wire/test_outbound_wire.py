@@ -19,7 +19,7 @@ from gortc.tap import configure, make_application
 settings = configure(
     realm="{realm}", rtc=("tcp:{port}:interface=127.0.0.1",), log_format="json",
     routes={{{routes}}}, frame_max={frame_max},
-    times=Times({loss}, back_off_min=0.1, back_off_max=0.5, idle={idle}, transaction=30.0),
+    times=Times({loss}, back_off_min=0.1, back_off_max=0.5, idle={idle}, transaction={transaction}),
 )
 application = make_application(settings)
 """
@@ -40,9 +40,10 @@ class Network:
         loss: str = PATIENT,
         idle: float = 60.0,
         largest: dict[str, int] | None = None,
+        transaction: float = 30.0,
     ) -> None:
         """`ways`: of each node, host -> the node that it is reached by; `loss`: how a lost connection is found;
-        `largest`: how much a node takes, where that is less than usual."""
+        `largest`: how much a node takes, where that is less than usual; `transaction`: how long a request waits."""
         self.ports = {name: free_port() for name in ways}
         self.proxies: dict[tuple[str, str], Proxy] = {}
         self.nodes: dict[str, Node] = {}
@@ -61,6 +62,7 @@ class Network:
                     routes=", ".join(lines),
                     loss=loss,
                     idle=idle,
+                    transaction=transaction,
                     frame_max=(largest or {}).get(name, 65536),
                 )
             )
@@ -313,3 +315,36 @@ def test_a_node_that_has_connected_to_us_and_takes_less_than_we_do(tmp_path: Pat
     ring.ack()
     bob.expect("ACK")
     hang_up(up, down)
+
+
+@pytest.mark.proves("S-62", "S-73")
+def test_an_agent_who_answers_no_info(tmp_path: Path, stack: ExitStack) -> None:
+    """A hundred of them over two nodes whose times are equal, both ways: no call ends of it."""
+    net = Network(tmp_path, stack, {"a": {"b.test": "b"}, "b": {"a.test": "a"}}, transaction=0.5)
+    alice, bob = net.peer("alice", "a"), net.peer("bob", "b")
+    calls = [call(alice, bob) for _ in range(20)]
+    for number in range(5):
+        asker, other = (alice, bob) if number % 2 else (bob, alice)
+        for up, down in calls:
+            (up if number % 2 else down).send("INFO", Body=number)
+        assert [other.receive()["Type"] for _ in calls] == ["INFO"] * len(calls)
+        assert [asker.receive().get("Code") for _ in calls] == [504] * len(calls)
+    for up, down in calls:
+        hang_up(up, down)
+    alice.fence()
+    bob.fence()
+
+
+@pytest.mark.proves("S-26")
+@pytest.mark.parametrize("code", [408, 481])
+def test_an_agent_who_says_that_the_call_is_over(pair: Network, code: int) -> None:
+    """Both are hung up, over both nodes, and nobody is left waiting."""
+    alice, bob = pair.peer("alice", "a"), pair.peer("bob", "b")
+    up, down = call(alice, bob)
+    up.send("INFO")
+    down.reply(code, down.expect("INFO"))
+    up.expect(code)
+    up.reply(200, up.expect("BYE"))
+    down.reply(200, down.expect("BYE"))
+    alice.fence()
+    bob.fence()
