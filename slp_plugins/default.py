@@ -76,7 +76,8 @@ async def default(call: Call) -> None:
         caller.reply(caller.request, response.code, headers=response.carried)
         return
     call.link(caller, callee)  # INFO, UPDATE and PRACK pass before the answer, too
-    answer = await callee.invite(caller.offer, ringing=caller.ring, headers=call.onward)
+    router = caller.request.get("Router")  # what dispatch has left of it: the way that the caller meant
+    answer = await callee.invite(caller.offer, ringing=caller.ring, headers={"Router": router} if router else None)
     await caller.answer(answer)
     await call.bridge(caller, callee)
 

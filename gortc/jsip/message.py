@@ -222,16 +222,15 @@ def check_headers(headers: Mapping[str, Any]) -> None:
 
     Raises ValueError with the first thing that is wrong.
     """
-    for name in headers:
+    for name in OWN_HEADERS.intersection(headers):
         if name in OF_THE_STACK:
             raise ValueError(f"{name} is not the service's to set")
         value = headers[name]
         if name in ("Expire", "Max-Forwards"):
             if type(value) is not int or not 0 <= value <= CSEQ_MAX:
-                raise ValueError(
-                    f"{name} must be {'so many seconds' if name == 'Expire' else 'a number'}, not {value!r}"
-                )
-        elif name in OWN_HEADERS and type(value) is not str:
+                what = "so many seconds" if name == "Expire" else "a number"
+                raise ValueError(f"{name} must be {what}, not {value!r}")
+        elif type(value) is not str:
             raise ValueError(f"{name} must be a string, not {value!r}")
 
 

@@ -114,6 +114,8 @@ class Syntax:
                 if channel.guest is not None:
                     channel.guest.sign(headers)
                 message = read(headers)
+                if len(data) > NAME_MAX:
+                    check_names(headers)
                 message.data = SENT
             except BadMessage as bad:
                 if self.tape is not None and answerable(headers):
@@ -312,8 +314,6 @@ def read(headers: Headers) -> Message:
         raise BadMessage("To must be a string, not empty")
     if type(dialogue_id) is not str or not dialogue_id:
         raise BadMessage("DialogueID must be a string, not empty")
-    if len(caller) > NAME_MAX or len(callee) > NAME_MAX or len(dialogue_id) > NAME_MAX:
-        raise BadMessage(f"From, To and DialogueID have {NAME_MAX} characters at most", 413)
     cseq = headers.get("CSeq")
     if type(cseq) is not int or not 0 < cseq <= CSEQ_MAX:
         cseq = integer(headers, "CSeq", 1, CSEQ_MAX)
@@ -337,6 +337,13 @@ def read(headers: Headers) -> Message:
     if "RelatedID" in headers and kind in (ACK, CANCEL):
         integer(headers, "RelatedID", 1, CSEQ_MAX)
     return Request(headers, kind, cseq, dialogue_id, caller, callee)
+
+
+def check_names(headers: Headers) -> None:
+    """From, To and DialogueID have a length. Raises BadMessage."""
+    for name in NAMES:
+        if len(headers[name]) > NAME_MAX:
+            raise BadMessage(f"From, To and DialogueID have {NAME_MAX} characters at most", 413)
 
 
 def strip(message: Message) -> None:
