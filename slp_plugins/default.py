@@ -14,8 +14,8 @@ from twisted.internet.defer import TimeoutError
 from gortc import Call, Context, Leg, LegFailed, canonical, same_name, service
 
 ALLOW = "INVITE, MESSAGE, OPTIONS, REGISTER"
-OPTIONS_WAIT = 2.0
-"""How long a user who is asked by OPTIONS may think, in seconds."""
+OPTIONS_WAIT = 4.0
+"""How long a user who is asked by OPTIONS may think, in seconds: longer than a connection to another node may take."""
 EXPIRE = 3600
 """How long a registration is said to hold where the user doesn't say, in seconds (RFC 3261 section 10.2.1.1)."""
 

@@ -3,7 +3,7 @@
 Configuration: `agents`, number -> list of agents; `within`, how long each one rings, in seconds.
 """
 
-from gortc import Call, Context, LegFailed, canonical, same_name, service
+from gortc import Call, Context, Leg, LegFailed, canonical, service
 
 ALLOW = "INVITE, OPTIONS"
 
@@ -24,17 +24,14 @@ def prepare(context: Context) -> None:
 async def hunt400(call: Call) -> None:
     """Busy, refused, offline and no answer go on to the next agent; the caller's CANCEL stops all."""
     caller = call.caller
-    agents = call.config["agents"].get(caller.called)
+    agents = [agent for agent in call.config["agents"].get(caller.called, ()) if not is_caller(agent, caller)]
     if caller.method == "OPTIONS":  # RFC 3261 section 11.2: what an INVITE would get; who answers it, nobody knows yet
-        caller.reply(caller.request, 480 if agents is None else 200, headers={"Allow": ALLOW})
+        caller.reply(caller.request, 200 if agents else 480, headers={"Allow": ALLOW})
         return
     if caller.method != "INVITE":
         caller.reply(caller.request, 405, headers={"Allow": ALLOW})
         return
-    for agent in agents or ():
-        name = agent.partition(";")[0]  # it leads there, whatever its parameters say
-        if same_name(name, caller.caller) or same_name(name, caller.user):
-            continue
+    for agent in agents:
         callee = call.leg(agent)
         try:
             answer = await callee.invite(caller.offer, within=call.config["within"], ringing=caller.ring)
@@ -45,3 +42,12 @@ async def hunt400(call: Call) -> None:
         await call.bridge(caller, callee)
         return
     caller.reject(480)
+
+
+def is_caller(agent: str, caller: Leg) -> bool:
+    """Whether a call to `agent` would ring its own caller."""
+    try:
+        called = caller.call.leg(agent).called
+    except ValueError:  # no address: nobody
+        return False
+    return called in (canonical(caller.caller), canonical(caller.user))

@@ -18,6 +18,8 @@ LOST: Final = "lost"
 MOVED: Final = "moved"
 """It goes on, as another instance's."""
 
+GONE: Final = "the peer has lost its connection"
+
 End = tuple[str, int, "Headers | None"]
 """What a session keeps of it: by whom, the code, and the headers that said so. (Not the message, which knows its
 session: that would be a cycle.)"""

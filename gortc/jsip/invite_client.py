@@ -86,12 +86,13 @@ class InviteClient(Transaction):
             self.dialogue.ended = US, 487, cancel.headers if cancel is not None else None
         self._send_cancel(cancel)
 
-    def no_answer(self, _: Any) -> None:
+    def no_answer(self, why: str | None) -> None:
         """No final response in time: CANCEL, and a local 408 to the service, once."""
         late = self.local(408)
         if self.first and self.dialogue.ended is None:
             self.dialogue.ended = STACK, 408, late.headers
-        self._send_cancel(self.dialogue.related(CANCEL, self.request, {"Reason": cause(408, "no answer in time")}))
+        reason = why or cause(408, "no answer in time")
+        self._send_cancel(self.dialogue.related(CANCEL, self.request, {"Reason": reason}))
         self.dialogue.deliver(late)
 
     def crossed(self, response: Response) -> None:
@@ -123,9 +124,9 @@ class InviteClient(Transaction):
         self.close()
         self.dialogue.given_up(self)
 
-    def overdue(self) -> None:
+    def overdue(self, why: str) -> None:
         """Its time is up, whatever the clock says."""
-        self.step(EXPIRED)
+        self.step(EXPIRED, why)
 
     def _send_cancel(self, cancel: Request | None) -> None:
         self.layer.ringing_in_all.stop(self)

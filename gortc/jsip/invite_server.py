@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from gortc.jsip.ended import PEER, STACK, US, cause
+from gortc.jsip.ended import GONE, PEER, STACK, US, cause
 from gortc.jsip.message import Headers, Request, Response, response
 from gortc.jsip.methods import ACK, CANCEL
 from gortc.jsip.transaction import (
@@ -106,11 +106,11 @@ class InviteServer(Transaction):
         else:
             self.wait(self.layer.quiet)  # the other half
 
-    def no_answer(self, _: Any) -> None:
+    def no_answer(self, why: str | None) -> None:
         """The service did not answer in time: 408, and the service is told as if the peer had cancelled. A re-INVITE
         gets 504, which ends nothing (RFC 5057 section 5.1)."""
         code = 408 if self.first else 504
-        cancel = self._local(CANCEL, {"Reason": cause(408, "no answer in time")})
+        cancel = self._local(CANCEL, {"Reason": why or cause(408, "no answer in time")})
         if self.first and self.dialogue.ended is None:
             self.dialogue.ended = STACK, code, cancel.headers
         self.answer(code)
@@ -142,12 +142,12 @@ class InviteServer(Transaction):
     def peer_gone(self) -> None:
         """Nobody waits for our answer any more: to the service that is as if the peer had cancelled."""
         if self.unfinished:
-            self.overdue()
+            self.overdue(GONE)
 
-    def overdue(self) -> None:
+    def overdue(self, why: str) -> None:
         """Its time is up, whatever the clock says."""
         self.state = QUIET
-        self.step(EXPIRED)
+        self.step(EXPIRED, why)
 
     def unacked(self, _: Any) -> None:
         """RFC 3261 section 13.3.1.4: without an ACK for 64*T1 the session is terminated with a BYE."""

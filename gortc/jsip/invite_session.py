@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from gortc.jsip.ended import LOST, PEER, STACK, US, cause
+from gortc.jsip.ended import GONE, LOST, PEER, STACK, US, cause
 from gortc.jsip.message import Headers, Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, INFO, INVITE, PRACK, UPDATE
 from gortc.jsip.session import Session
@@ -56,13 +56,14 @@ MISSED_MAX: Final = 3
 
 
 class InviteSession(Session):
-    """`expire` is the session interval in seconds; `refresher` whether we refresh it, else the peer does.
+    """`expire` is the session interval in seconds, `agreed` the one before our latest offer; `refresher` whether we
+    refresh it, else the peer does.
 
     `exchange` is the open PRACK, UPDATE or re-INVITE of either side: one at a time (RFC 3311 section 5.2, RFC 3261
     section 14). `parting` is what the CANCEL of the first INVITE carried, for the BYE that may have to follow it.
     """
 
-    __slots__ = ("_clock", "exchange", "expire", "missed", "parting", "refresher", "state")
+    __slots__ = ("_clock", "agreed", "exchange", "expire", "missed", "parting", "refresher", "state")
 
     state: str
 
@@ -79,7 +80,7 @@ class InviteSession(Session):
         super().__init__(layer, channel, dialogue_id, uri, caller, callee, outgoing)
         self.state = NEW
         self.exchange: Transaction | None = None
-        self.expire = layer.times.session
+        self.expire = self.agreed = layer.times.session
         self.refresher = outgoing
         self.missed = 0
         self.parting: Headers | None = None
@@ -231,6 +232,7 @@ class InviteSession(Session):
             self.deliver(response)
             self.end()
         else:
+            self._as_agreed()
             self._answered(response)
 
     def crossed(self, transaction: Invite, response: Response | None) -> None:
@@ -258,6 +260,8 @@ class InviteSession(Session):
         """The final response to another request of ours."""
         self.finished(transaction)
         request = transaction.request
+        if response.code >= 300 and request.method == UPDATE and not request.local:
+            self._as_agreed()
         if request.method == BYE:
             self.end()
         elif request.local:
@@ -272,8 +276,10 @@ class InviteSession(Session):
 
     def _answered(self, response: Response) -> None:
         self.deliver(response)
-        if response.code in (408, 481) and not response.local:  # RFC 5057 section 5.1
-            self._unknown_there(response)
+        if response.code in (408, 481) and not response.local and response.method != PRACK:
+            self._unknown_there(
+                response
+            )  # RFC 5057 section 5.1; to a PRACK it says no more than that (RFC 3262 section 3)
 
     def _unknown_there(self, response: Response) -> None:
         """The peer knows the dialogue no more, or says so: whatever it still has of it ends, too (RFC 3261 section
@@ -285,7 +291,7 @@ class InviteSession(Session):
         elif self.state in (CALLING, EARLY):
             if self.ended is None:
                 self.ended = PEER, response.code, response.headers
-            self._first_invite().overdue()
+            self._first_invite().overdue(cause(response.code, "the dialogue is over"))
 
     # down
 
@@ -306,6 +312,7 @@ class InviteSession(Session):
     def make_offer(self, request: Request) -> None:
         """A re-INVITE or UPDATE, unless another is open."""
         if self._may_exchange(request):
+            self.agreed = self.expire
             self.expire = request.headers["Expire"]
             self._restart_clock()
             self._send_exchange(request)
@@ -390,7 +397,7 @@ class InviteSession(Session):
     def leave_both(self, reason: str) -> None:
         """BYE to the peer, BYE (local) to the service."""
         if self.ended is None:
-            self.ended = STACK, 408, None
+            self.ended = STACK, 408, {"Reason": reason}
         self.send_bye(self.make(BYE, {"Reason": reason}))
         self._tell_bye(reason)
 
@@ -412,8 +419,8 @@ class InviteSession(Session):
     def peer_gone(self) -> None:
         """Where they talked, it is as if the peer had hung up."""
         if self.ended is None:
-            self.ended = LOST, 408, None
-        self._tell_end("the peer has lost its connection")
+            self.ended = LOST, 408, {"Reason": GONE}
+        self._tell_end(GONE)
         super().peer_gone()
 
     def end_talk(self, reason: str) -> None:
@@ -435,6 +442,12 @@ class InviteSession(Session):
         if self._clock is not None:  # before the 200 it does not run
             self._clock.stop(self)
             self._start_clock()
+
+    def _as_agreed(self) -> None:
+        """An offer of ours has failed: the session has the interval that it had before."""
+        if self.expire != self.agreed:
+            self.expire = self.agreed
+            self._restart_clock()
 
     def _start_clock(self) -> None:
         layer = self.layer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gortc.jsip.ended import US
+from gortc.jsip.ended import STACK, US
 from gortc.jsip.message import Response
 from gortc.jsip.transaction import EXPIRED, FAILURE, PROVISIONAL, SUCCESS, TRYING, Transaction
 
@@ -42,7 +42,12 @@ class RequestServer(Transaction):
     def give_up(self, _: Any) -> None:
         """The service did not answer in time: 408. In a call 504, which ends nothing (RFC 5057 section 5.1): the
         service may have waited for another leg, which has nothing to do with this one."""
-        self.answer(408 if self.session.lone else 504)
+        if not self.session.lone:
+            self.answer(504)
+            return
+        if self.session.ended is None:
+            self.session.ended = STACK, 408, None
+        self.answer(408)
 
 
 S = RequestServer

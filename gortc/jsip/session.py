@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gortc.jsip.ended import End
+from gortc.jsip.ended import GONE, LOST, End
 from gortc.jsip.layers import Channel, Owner
 from gortc.jsip.message import OWN_HEADERS, Headers, Request, Response, check_headers, event, response
 from gortc.jsip.methods import ACK, PEER_LOST, PEER_RESUMED
@@ -103,6 +103,8 @@ class Session:
 
     def peer_gone(self) -> None:
         """The peer has not come back in its grace: 408 to what it had to answer, then TERM."""
+        if self.ended is None:
+            self.ended = LOST, 408, {"Reason": GONE}
         for key in list(self.transactions):
             transaction = self.transactions.get(key)
             if transaction is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from gortc.jsip.ended import cause
 from gortc.jsip.message import Headers, Request, Response, onward
 from gortc.jsip.methods import CANCEL, INVITE, PRACK
+from gortc.service.early import renumbered
 
 if TYPE_CHECKING:
     from gortc.service.leg import Leg
@@ -21,13 +22,13 @@ nothing wrong; these end nothing (RFC 5057 section 5.1)."""
 
 
 class Bridge:
-    """Relays between `one` and `other` as long as both live, from the moment it is made by `connect`. An `early` one
-    ends with the answer of the caller, `one`, unless they are connected then."""
+    """Relays between `one` and `other` as long as both live, from the moment it is made by `connect`; one that is to do
+    so `until_answer`, until the caller, `one`, is answered."""
 
-    def __init__(self, one: Leg, other: Leg, early: bool) -> None:
+    def __init__(self, one: Leg, other: Leg, until_answer: bool) -> None:
         self.one = one
         self.other = other
-        self.early = early
+        self.until_answer = until_answer
         self._relayed: dict[Request, Request] = {}  # a re-INVITE received -> the one sent for it
         one.join(self, other)
         other.join(self, one)
@@ -45,19 +46,34 @@ class Bridge:
             if sent:
                 target.cancel(sent, request.carried)
             return
-        headers: Headers
-        if request.method == PRACK and source.early is not None and source.early.reliable:
-            whose = source.early.acknowledged(request)
-            if whose is None:
-                source.reply(request, 481)  # RFC 3262 section 3
+        if request.method == PRACK and self._takes_prack(source, request):
+            return
+        if self.until_answer and target.over and source.early is not None:
+            rings = source.early.somebody()
+            if rings is not None:
+                Bridge(source, rings, True).relay(source, request)
                 return
-            target, headers = whose
-        else:
-            headers = onward(request)
         if target.session is None or target.over:
-            source.reply(request, 491 if self.early else 480)  # another one may ring in a moment
+            source.reply(request, 491 if self.until_answer else 480)  # another one may ring in a moment
         else:
+            headers = onward(request) if request.method != PRACK else renumbered(request, target)
             self._ask(source, target, request, headers, False)
+
+    def _takes_prack(self, source: Leg, prack: Request) -> bool:
+        """The PRACK of a caller who has several callees goes where its RAck says."""
+        early = source.early
+        if early is None or not early.reliable:
+            return False
+        whose = early.acknowledged(prack)
+        if whose is None:
+            source.reply(prack, 481)  # RFC 3262 section 3
+            return True
+        target, headers = whose
+        if target is not None:
+            self._ask(source, target, prack, headers, False)
+        else:
+            _has_heard(source, prack)
+        return True
 
     def _ask(self, source: Leg, target: Leg, request: Request, headers: Headers, again: bool) -> None:
         assert target.session is not None
@@ -68,7 +84,7 @@ class Bridge:
 
     def _answered(self, source: Leg, target: Leg, request: Request, again: bool, response: Response) -> None:
         code = response.code
-        if code == 423 and not again and (least := target.interval_wanted(response)):
+        if code == 423 and not again and source.waits_for(request) and (least := target.interval_wanted(response)):
             self._ask(source, target, request, {**request.carried, "Expire": least}, True)
             return
         if code >= 200:
@@ -81,6 +97,9 @@ class Bridge:
                 _pass_ack(target, response.request, None)
         if source.over:
             return
+        if response.local and code >= 300 and request.method == PRACK and source.early is not None:
+            _has_heard(source, request)
+            return
         carried = response.carried
         if response.local and code in ELSEWHERE:
             carried.setdefault("Reason", cause(code, "the other side has not answered"))
@@ -88,6 +107,12 @@ class Bridge:
         source.reply(request, code, headers=carried)
         if request.method == INVITE and source.away:
             source.wait_for_return()
+
+
+def _has_heard(caller: Leg, prack: Request) -> None:
+    """RFC 3262 section 3: a PRACK of a response that was sent gets a 2xx, whatever has become of whose it was. One that
+    makes an offer has nobody to answer it."""
+    caller.reply(prack, 488 if "Body" in prack.headers else 200)
 
 
 def _pass_ack(target: Leg, invite: Request, ack: Request | None) -> None:
@@ -99,7 +124,7 @@ def connect(one: Leg, other: Leg) -> None:
     """Let two legs hear each other; those that do already go on, with what they have open."""
     bridge = one.bridge
     if bridge is not None and other.bridge is bridge:
-        bridge.early = False
+        bridge.until_answer = False
     else:
         Bridge(one, other, False)
 
@@ -107,7 +132,7 @@ def connect(one: Leg, other: Leg) -> None:
 def connect_early(caller: Leg, callee: Leg) -> None:
     """Let a caller and who rings hear each other until the answer, unless their service has said who hears whom."""
     for leg in (caller, callee):
-        if leg.reads or (leg.bridge is not None and not leg.bridge.early):
+        if leg.reads or (leg.bridge is not None and not leg.bridge.until_answer):
             return
     if caller.peer is not callee:
         Bridge(caller, callee, True)

@@ -216,11 +216,6 @@ class Call:
         assert leg.session is not None
         self._legs[leg.session] = leg
 
-    def drop(self, leg: Leg) -> None:
-        """The session of a leg is its own no longer."""
-        assert leg.session is not None
-        del self._legs[leg.session]
-
     def leg_of(self, message: Request | Response) -> Leg | None:
         """The leg that a message came on; None where it is none of this call's."""
         return self._legs.get(message.session)
@@ -237,7 +232,8 @@ class Call:
             if isinstance(message, Request):
                 self._join(message)
             return
-        leg.receive(message)
+        if leg.session is message.session or isinstance(message, Response):
+            leg.receive(message)  # else it is the end of a session that it has had before
         if isinstance(message, Request):
             if message.method == TERM:
                 self._legs.pop(message.session, None)
@@ -275,8 +271,10 @@ class Call:
             failed = failure.value
             if self.first is not None and self.caller.unanswered:
                 self.caller.reject(failed)
-            self._finish(failed.code, str(failed), {"Reason": cause(failed.code, str(failed))})
+            self._finish(failed.code, str(failed), {"Reason": cause(failed.code, failed.reason)})
         for leg in self._legs.values():
+            if leg is not self._caller and not leg.over:  # another service has the call now, but not these
+                leg.hang_up()
             leg.release()
         self._legs.clear()
         self._caller = self._run = None  # leave no cycle to the collector

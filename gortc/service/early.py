@@ -1,4 +1,4 @@
-"""What a caller hears before its answer, of one callee or of several. docs/jsip.md section 4, "Several callees".
+"""What a caller hears before its answer, of one callee or of several. docs/jsip.md section 4, "Two legs of one call".
 
 A caller has one dialogue with us, whoever rings. So its provisional responses have numbers of our own (RFC 3262 section
 3 wants them to rise by one in a dialogue), and it has the early media of one callee at a time (RFC 3261 section 13.2.1:
@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from gortc.jsip.invite_session import CALLING, EARLY
 from gortc.jsip.message import Headers, Request
 
 if TYPE_CHECKING:
+    from gortc.jsip.session import Session
     from gortc.service.leg import Leg
 
 OPEN_MAX: Final = 16
-"""So many reliable responses are remembered for their PRACKs; RFC 3262 section 3 wants one at a time."""
+"""So many reliable responses of a callee are remembered for their PRACKs, and so many of those who have gone; RFC 3262
+section 3 wants one at a time."""
 
 
 class Early:
@@ -24,23 +27,47 @@ class Early:
 
     def __init__(self) -> None:
         self.at = 0.0
-        self._heard: dict[Leg | None, tuple[int, Headers]] = {}
-        self._last: Leg | None = None
         self.media: Leg | None = None
+        self._heard: dict[Session | None, tuple[int, Headers]] = {}
+        self._last: Session | None = None
+        self._rung: dict[Leg, None] = {}
         self._number = 0
-        self._numbers: dict[int, tuple[Leg, int]] = {}
+        self._numbers: dict[int, tuple[Leg, Session, int]] = {}
 
-    def is_repetition(self, source: Leg | None, code: int, headers: Headers) -> bool:
-        """Whether this is what `source` has said last; or what the caller has heard last, from one that still rings:
-        that two of them ring tells it nothing. One that asks for a PRACK (RFC 3262) is nobody else's."""
-        said, last = (code, headers), self._last
-        known = self._heard.get(source) == said
-        self._heard[source] = said
-        if not known and last is not None and last is not source and last.ringing and "RSeq" not in headers:
-            known = self._heard[last] == said
+    def is_repetition(self, source: Session | None, code: int, headers: Headers) -> bool:
+        """Whether the caller has heard just this last: from `source` (None: the service), or from a callee that still
+        rings beside it, for that two of them ring tells it nothing. Among those, what each has said last counts.
+
+        One that asks for a PRACK (RFC 3262) is nobody else's.
+        """
+        said, heard, last = (code, headers), self._heard, self._last
+        known = heard.get(source) == said
+        if last is not source:
+            beside = source is not None and last is not None and rings(last)
+            known = beside and (known or ("RSeq" not in headers and heard[last] == said))
+            for gone in [other for other in heard if other is not None and not rings(other)]:
+                del heard[gone]
+        heard[source] = said
         if not known:
             self._last = source
         return known
+
+    def talks_to(self, source: Leg) -> Leg:
+        """Whom the caller talks to now that `source` has rung: who sends early media, else who was heard of last."""
+        if source not in self._rung:
+            self._tidy()
+            self._rung[source] = None
+        media = self.media
+        return media if media is not None and media.ringing else source
+
+    def somebody(self) -> Leg | None:
+        """One that still rings, where whom the caller has talked to has gone."""
+        self._tidy()
+        return next(iter(self._rung), None)
+
+    def _tidy(self) -> None:
+        for leg in [leg for leg in self._rung if not leg.ringing]:
+            del self._rung[leg]
 
     def share(self, source: Leg, headers: Headers) -> Headers:
         """What of these headers of a provisional response the caller gets, while other callees may ring as well."""
@@ -48,9 +75,9 @@ class Early:
             headers = self._numbered(source, headers)
         if "Body" in headers:
             media = self.media
-            if media is None or not media.ringing:
-                self.media = source
-            elif media is not source:  # it may be all that its 200 says later on
+            if media is None or media is source or not media.ringing:
+                self.media, source.unheard = source, None
+            else:  # it may be all that its 200 says later on
                 source.unheard = {name: value for name, value in headers.items() if _describes(name)}
                 headers = {name: value for name, value in headers.items() if not _describes(name)}
         return headers
@@ -64,21 +91,29 @@ class Early:
         asked = headers["RSeq"]
         if type(asked) is not int:
             return headers
-        said, numbers = (source, asked), self._numbers
+        assert source.session is not None
+        said, numbers = (source, source.session, asked), self._numbers
         number = 0
         for known, whose in numbers.items():
             if whose == said:
                 number = known
         if not number:
-            alone = all(leg is source for leg, _ in numbers.values())
+            alone = all(session is source.session for _, session, _ in numbers.values())
             number = self._number = asked if alone and asked > self._number else self._number + 1
-            if len(numbers) >= OPEN_MAX:
-                del numbers[next(iter(numbers))]
+            self._forget(source)
             numbers[number] = said
         return headers if number == asked else {**headers, "RSeq": number}
 
-    def acknowledged(self, prack: Request) -> tuple[Leg, Headers] | None:
-        """Whose response a PRACK of the caller's means, and what goes there; None where it means none.
+    def _forget(self, source: Leg) -> None:
+        """Make room for one more of `source`."""
+        own = [number for number, (leg, _, _) in self._numbers.items() if leg is source]
+        gone = [number for number, (leg, _, _) in self._numbers.items() if leg is not source and not leg.ringing]
+        for number in (*own[: max(0, len(own) - OPEN_MAX + 1)], *gone[: max(0, len(gone) - OPEN_MAX)]):
+            del self._numbers[number]
+
+    def acknowledged(self, prack: Request) -> tuple[Leg | None, Headers] | None:
+        """Whose response a PRACK of the caller's means, and what goes there; None where it means none. No leg: the one
+        whose it was has gone.
 
         RAck is the response's RSeq, the INVITE's CSeq and INVITE (RFC 3262 section 7.2), which differ leg by leg.
         """
@@ -87,18 +122,27 @@ class Early:
         whose = self._numbers.get(int(number)) if number.isascii() and number.isdigit() and len(number) < 16 else None
         if whose is None or not rest:
             return None
-        leg, asked = whose
-        return leg, {**prack.carried, "RAck": f"{asked} {leg.request.cseq} {rest.split(' ')[-1]}"}
+        leg, session, asked = whose
+        if leg.session is not session or not (leg.ringing or leg.talking):
+            return None, prack.carried
+        return leg, {**prack.carried, "RAck": f"{asked} {leg.request.cseq} INVITE"}
+
+
+def renumbered(prack: Request, leg: Leg) -> Headers:
+    """What goes to the one callee of a caller whose PRACK it is: its RAck names our INVITE, not the caller's."""
+    headers = prack.carried
+    rack = headers.get("RAck")
+    number, _, rest = rack.partition(" ") if isinstance(rack, str) else ("", "", "")
+    if rest:
+        headers["RAck"] = f"{number} {leg.request.cseq} INVITE"
+    return headers
+
+
+def rings(session: Session) -> bool:
+    """Whether the INVITE that opened it has no final response yet."""
+    return not session.over and getattr(session, "state", "") in (CALLING, EARLY)
 
 
 def _describes(name: str) -> bool:
     """Whether a header is the Body, or says what it is."""
     return name == "Body" or name.startswith("Content-")
-
-
-def completed(carried: Headers, leg: Leg | None) -> Headers:
-    """What the 200 of a callee carries to the caller, where it says nothing of its own: what its provisional responses
-    have said that the caller has not heard."""
-    if leg is not None and leg.unheard is not None:
-        return {**leg.unheard, **carried}
-    return carried

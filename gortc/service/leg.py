@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
 
-from gortc.jsip.ended import MOVED, STACK, Ended
+from gortc.jsip.ended import MOVED, STACK, US, Ended
 from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
 from gortc.jsip.message import Headers, Request, Response, check_headers, dumps, response
 from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PEER_LOST, PEER_RESUMED, PRACK, TERM, UPDATE
 from gortc.jsip.status import phrase
 from gortc.jsip.uri import BadURI, parse
 from gortc.service.bridge import connect_early
-from gortc.service.early import Early, completed
+from gortc.service.early import Early
 from gortc.service.inbox import Inbox
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class LegFailed(Exception):
     """
 
     def __init__(self, code: int, reason: str | None = None, response: Response | None = None) -> None:
-        super().__init__(f"{code} {reason or phrase(code)}")
+        self.reason = reason or phrase(code)
+        super().__init__(f"{code} {self.reason}")
         self.code = code
         self.response = response
 
@@ -103,7 +104,7 @@ class Leg:
     _closed: tuple[Deferred[Leg], ...] = ()
     bridge: Bridge | None = None
     last_word: Request | None = None
-    """The peer's BYE or CANCEL that ended it, or the stack's."""
+    """The BYE that ended it, the peer's or the stack's."""
     early: Early | None = None
     unheard: Headers | None = None
     """The Body of its provisional response that the caller did not get, with what says what it is."""
@@ -111,6 +112,8 @@ class Leg:
     """What its CANCEL carries where it is not the caller that has given up."""
     _unread: Inbox[Request] | None = None
     _patience: TimerQueue[Leg] | None = None
+    _away_for = 0.0
+    _taken_back: Request | None = None
     _on_lost: Callable[[Leg], object] | None = None
     _on_resumed: Callable[[Leg], object] | None = None
 
@@ -202,16 +205,18 @@ class Leg:
         if early is None:
             early = self.early = Early()
         now = self.call.timers.clock.seconds()
-        if early.is_repetition(source, code, headers) and now - early.at < self.call.times.invite / 3:
+        session = source.session if source is not None else None
+        held_back = early.is_repetition(session, code, headers) and now - early.at < self.call.times.invite / 3
+        if source is not None:
+            if not held_back and ("RSeq" in headers or "Body" in headers):
+                headers = early.share(source, headers)
+            if self.peer is not source:
+                talks_to = early.talks_to(source)
+                if self.peer is not talks_to and not (held_back and self.peer is not None and self.peer.ringing):
+                    connect_early(self, talks_to)
+        if held_back:
             return
         early.at = now
-        if source is not None:
-            if "RSeq" in headers or "Body" in headers:
-                headers = early.share(source, headers)
-            media = early.media
-            talks_to = media if media is not None and media.ringing else source
-            if self.peer is not talks_to:
-                connect_early(self, talks_to)
         self.call.task.answer(self.request, code, headers=headers)
 
     def answer(self, answer: Response | Any = None, headers: Mapping[str, Any] | None = None) -> Deferred[Request]:
@@ -223,10 +228,14 @@ class Leg:
         invite = self.request
         carried: Headers = dict(headers or {})
         if isinstance(answer, Response):
-            said = answer.carried
-            if self.early is not None and "Body" not in said:
-                said = completed(said, self.call.leg_of(answer))
+            said, callee = answer.carried, self.peer
+            if callee is None or callee.session is not answer.session:
+                callee = self.call.leg_of(answer)
+            if callee is not None and callee.unheard is not None and "Body" not in said:
+                said = {**callee.unheard, **said}
             carried = {**said, **carried}
+            if callee is not None and self.peer is not callee:
+                connect_early(self, callee)
         elif answer is not None:
             carried["Body"] = answer
         if not self.unanswered:
@@ -248,14 +257,15 @@ class Leg:
             self.call.task.ack(answer.request, headers=ack.carried)
         self.early = None
         done.callback(ack)
-        if self.bridge is not None and self.bridge.early:  # their service has not connected them
+        if self.bridge is not None and self.bridge.until_answer:  # their service has not connected them
             self.bridge.undo()
 
     def wait_for_return(self) -> None:
         """The peer is away, and has not acknowledged an answer: who gave it waits for a while, and not at all for a
         peer that has closed its connection."""
         if self._acks and self._patience is None:
-            seconds = 0.0 if self.session is not None and self.session.channel.closed else self.call.times.absent
+            gone = self.session is not None and self.session.channel.closed
+            seconds = 0.0 if gone else max(0.0, self.call.times.absent - self._away_for)
             self._patience = self.call.timers.start(seconds, _lose_patience, self)
 
     def lose_patience(self) -> None:
@@ -268,6 +278,8 @@ class Leg:
 
     def _stop_patience(self) -> None:
         if self._patience is not None:
+            now = self.call.timers.clock.seconds()
+            self._away_for += now - self._patience.started(self)  # whoever comes and goes has no more time than others
             self._patience.stop(self)
             self._patience = None
 
@@ -285,6 +297,10 @@ class Leg:
         if reason is not None:
             headers["Reason"] = reason
         self.call.task.answer(self.request, code, headers=headers)
+
+    def waits_for(self, request: Request) -> bool:
+        """Whether the peer still waits for the answer to a request of its own."""
+        return not self.over and _is_open(request)
 
     @property
     def unanswered(self) -> bool:
@@ -318,7 +334,14 @@ class Leg:
             return fail(LegFailed(481, "the leg is over"))
         if until is not None and until.over:
             return fail(LegFailed(487, "the caller has gone"))
-        carried = dict(headers or {}) if self.session is not None else {**self.call.carried, **(headers or {})}
+        if self.session is not None:
+            carried = dict(headers or {})
+        else:
+            carried = self.call.carried
+            if self.call.first is not None and self.call.first.method != INVITE:
+                carried.pop("Expire", None)  # that of a MESSAGE, say, is no session interval
+            if headers:
+                carried.update(headers)
         try:
             invite = self._send(INVITE, offer, carried)
         except BadURI as bad:
@@ -342,6 +365,8 @@ class Leg:
         section 7.1); 0 where that can't be."""
         least = refused.headers.get("Min-Expire")
         request = refused.request
+        if request is self._taken_back or (request.session.ended is not None and request.session.ended[0] == US):
+            return 0
         if request.method in (INVITE, UPDATE) and type(least) is int:
             return least if request.headers["Expire"] < least <= self.call.times.session_max else 0
         return 0
@@ -353,7 +378,6 @@ class Leg:
             for name in ("Router", "Max-Forwards"):
                 if name in request.headers:
                     headers[name] = request.headers[name]
-            self.call.drop(self)
             self.session = None
         return self._send(request.method, None, headers)
 
@@ -364,6 +388,7 @@ class Leg:
     def cancel(self, invite: Request, headers: Mapping[str, Any] | None = None) -> None:
         """Cancel an INVITE of this leg; the CANCEL carries `headers`, or what the caller's own CANCEL carried."""
         if not self.over:
+            self._taken_back = invite
             self.call.task.cancel(invite, headers or self.parting or self.call.parting)
 
     # either
@@ -430,6 +455,8 @@ class Leg:
         """
         if self._unread is None:
             self._unread = Inbox(_is_open)
+            if self.bridge is not None and self.bridge.until_answer:
+                self.bridge.undo()
         return self._unread.read(lambda: self.over)
 
     # from the task
@@ -529,6 +556,8 @@ class Leg:
             self.reply(request, 488)
         elif request.method in (PRACK, OPTIONS):
             self.reply(request, 200)
+        elif request.session is self.request.session and self.method == INVITE and self.unanswered:
+            self.reply(request, 491)  # somebody may hear it in a moment
         else:
             self.reply(request, 405, headers={"Allow": ALLOW})
 

@@ -490,7 +490,7 @@ def test_received_481_or_408_to_our_re_invite(stage: Stage, code: int) -> None:
 
 @pytest.mark.proves("S-26")
 @pytest.mark.parametrize("code", [408, 481])
-@pytest.mark.parametrize("method", ["INFO", "PRACK", "UPDATE", "MESSAGE"])
+@pytest.mark.parametrize("method", ["INFO", "UPDATE", "MESSAGE"])
 def test_received_481_or_408_before_the_callee_has_answered(stage: Stage, method: str, code: int) -> None:
     stage.play("service INVITE", "bob 180", f"service {method} offer")
     stage.forget()
@@ -498,6 +498,17 @@ def test_received_481_or_408_before_the_callee_has_answered(stage: Stage, method
     stage.said(f"bob > {code} {method}", f"service {code} {method}", "bob < CANCEL", "service 408 INVITE (local)")
     stage.play("bob 487 INVITE")
     stage.said("bob > 487 INVITE", "bob < ACK", "service TERM")
+
+
+@pytest.mark.proves("S-26", "S-37")
+@pytest.mark.parametrize("code", [408, 481])
+def test_a_prack_that_acknowledges_nothing_ends_nothing(stage: Stage, code: int) -> None:
+    """481 is what RFC 3262 section 3 asks for then."""
+    stage.play("service INVITE", "bob 180", "service PRACK", f"bob {code} PRACK", "bob 486 INVITE")
+    stage.said(
+        "bob < INVITE", "bob > 180 INVITE", "service 180 INVITE", "bob < PRACK", f"bob > {code} PRACK",
+        f"service {code} PRACK", "bob > 486 INVITE", "bob < ACK", "service 486 INVITE", "service TERM",
+    )  # fmt: skip
 
 
 @pytest.mark.proves("S-26")

@@ -11,7 +11,7 @@ from gortc.testing import Lab, Talk, User
 from slp_plugins.default import default
 from slp_plugins.hunt400 import hunt400
 
-AWAY = 'SIP;cause=487;text="487 the caller is away"'
+AWAY = 'SIP;cause=487;text="the caller is away"'
 
 
 def rung(**settings: Any) -> tuple[Lab, User, Talk, Talk]:
@@ -140,4 +140,21 @@ def test_an_answer_to_a_re_invite_is_acknowledged_for_a_peer_that_is_away() -> N
     leg.expect_nothing()  # the call itself waits for her
     lab.advance(110)
     leg.reply(200, to=leg.expect("BYE"))
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-68")
+def test_one_that_comes_and_goes_has_no_more_time() -> None:
+    lab, alice, _, leg = rung()
+    alice.leave()
+    leg.reply(200, "an answer")
+    for _ in range(2):
+        lab.advance(4)
+        back = lab.user("alice")
+        lab.advance(1)
+        back.leave()
+    leg.expect_nothing()
+    lab.advance(2)
+    told(leg)
+    lab.advance(200)
     lab.check_empty()

@@ -477,7 +477,7 @@ def test_options_to_a_user_who_does_not_know_it(code: int | None) -> None:
     if code is not None:
         asked.reply(code)
     else:
-        lab.advance(1.9)
+        lab.advance(3.9)
         options.expect_nothing()
         lab.advance(0.1)
     options.expect(200, Allow="INVITE, MESSAGE, OPTIONS, REGISTER")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from gortc import Call, service
+from gortc import Call, Leg, LegFailed, service
 from gortc.testing import Lab, Talk, User
 from slp_plugins.default import default
 from slp_plugins.hunt400 import hunt400
@@ -393,3 +396,222 @@ def test_each_agent_of_a_hunt_in_its_turn() -> None:
     leg.reply(487)
     leg.expect("ACK")
     over(lab, call, last)
+
+
+# who comes and goes
+
+
+@pytest.mark.proves("S-69")
+@pytest.mark.parametrize("how", ["busy", "too slow", "silent"])
+def test_a_prack_of_an_agent_that_has_gone(how: str) -> None:
+    """RFC 3262 section 3: to a response that was sent it gets a 2xx."""
+    lab, call, one, _ = hunted()
+    leg = one.answering()
+    leg.reply(183, RSeq=1)
+    call.expect(183)
+    if how == "silent":
+        call.send("PRACK", RAck="1 1 INVITE")
+        leg.expect("PRACK")
+        lab.advance(6)
+    else:
+        leg.reply(486) if how == "busy" else lab.advance(15)
+        call.send("PRACK", RAck="1 1 INVITE")
+    assert [message["Code"] for message in call.user.inbox][-1] == (504 if how == "silent" else 200)
+
+
+@pytest.mark.proves("S-69")
+def test_a_second_offer_to_an_agent_that_has_gone() -> None:
+    _, call, one, _ = hunted()
+    leg = one.answering()
+    leg.reply(183, RSeq=1)
+    call.expect(183)
+    leg.reply(486)
+    call.send("PRACK", RAck="1 1 INVITE", Body="a second offer")
+    call.expect(488)
+
+
+@pytest.mark.proves("S-69")
+def test_many_agents_who_ring_reliably() -> None:
+    names = [f"u{number}" for number in range(40)]
+
+    @service("crowd")
+    async def crowd(call: Call) -> None:
+        await call.ring_all([call.leg(f"{name}@gortc.local") for name in names], ringing=call.caller.ring)
+
+    lab = Lab(crowd)
+    alice, *users = lab.users("alice", *names)
+    call = alice.call("100")
+    for number, user in enumerate(users, 1):
+        user.answering().reply(180, RSeq=1)
+        call.expect(180, RSeq=number)
+    call.send("PRACK", RAck="1 1 INVITE")
+    users[0].expect("PRACK", RAck="1 1 INVITE")
+
+
+@pytest.mark.proves("S-63")
+def test_who_still_rings_is_heard_when_another_one_has_gone() -> None:
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(180)
+    call.expect(180)
+    carol.reply(180)
+    call.expect_nothing()
+    bob.reply(486)
+    bob.expect("ACK")
+    call.send("INFO", "a digit")
+    carol.reply(200, to=carol.expect("INFO", Body="a digit"))
+    call.expect(200)
+    over(lab, call, carol)
+
+
+@pytest.mark.proves("S-70")
+def test_an_answer_brings_no_older_media() -> None:
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(183, "bob's")
+    call.expect(183)
+    carol.reply(183, "carol's first")
+    call.expect(183)
+    bob.reply(486)
+    bob.expect("ACK")
+    carol.reply(183, "carol's second")
+    call.expect(183, Body="carol's second")
+    carol.reply(200)
+    assert "Body" not in call.expect(200)
+    call.ack()
+    carol.expect("ACK")
+    carol.bye()
+    carol.expect(200)
+    call.reply(200, to=call.expect("BYE"))
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-64")
+def test_back_in_the_queue() -> None:
+    """What a service says again is news where something else has been heard since."""
+
+    @service("queue")
+    async def queue(call: Call) -> None:
+        call.caller.ring(code=182)
+        with pytest.raises(LegFailed):
+            await call.leg("bob@gortc.local").invite(ringing=call.caller.ring)
+        call.caller.ring(code=182)
+        call.caller.reject(480)
+
+    lab = Lab(queue)
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("100")
+    leg = bob.answering()
+    leg.reply(180)
+    leg.reply(486)
+    for code in (182, 180, 182, 480):
+        call.expect(code)
+
+
+@pytest.mark.proves("S-64", "S-69")
+def test_a_queue_forgets_who_has_failed() -> None:
+    """However many are tried while the caller waits."""
+    legs: list[weakref.ref[Leg]] = []
+
+    @service("queue")
+    async def queue(call: Call) -> None:
+        while True:
+            leg = call.leg("bob@gortc.local")
+            legs.append(weakref.ref(leg))
+            with suppress(LegFailed):
+                await leg.invite(within=5, ringing=call.caller.ring)
+            call.caller.ring(code=182)
+            await call.sleep(1)
+
+    lab = Lab(queue)
+    alice, bob = lab.users("alice", "bob")
+    alice.call("100")
+    for number in range(100):
+        leg = bob.answering()
+        leg.reply(183, "x" * 1000, RSeq=number + 1)
+        leg.reply(486)
+        leg.expect("ACK")
+        lab.advance(1)
+    gc.collect()
+    assert sum(leg() is not None for leg in legs) < 20
+
+
+@pytest.mark.proves("S-63")
+def test_before_anybody_rings() -> None:
+    lab, call, one, _ = hunted()
+    leg = one.answering()
+    call.send("INFO", "is anybody there?")
+    call.expect(491)
+    over(lab, call, leg)
+
+
+@pytest.mark.proves("S-63")
+def test_who_answers_is_heard_from_then_on() -> None:
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(180)
+    call.expect(180)
+    carol.reply(200, "an answer")
+    call.expect(200)
+    carol.send("INFO", "hello")
+    call.reply(200, to=call.expect("INFO", Body="hello"))
+    carol.expect(200)
+    cancelled(bob)
+    call.ack()
+    carol.expect("ACK")
+    call.bye()
+    call.expect(200)
+    carol.reply(200, to=carol.expect("BYE"))
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-63")
+def test_a_service_that_begins_to_read_does_so() -> None:
+    @service("reader")
+    async def reader(call: Call) -> None:
+        call.leg("bob@gortc.local").invite(ringing=call.caller.ring).addErrback(lambda _: None)
+        await call.sleep(1)
+        async for request in call.caller.requests:
+            call.caller.reply(request, 200, "read")
+
+    lab = Lab(reader)
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("100")
+    leg = bob.answering()
+    leg.reply(180)
+    call.expect(180)
+    lab.advance(1)
+    call.send("INFO")
+    call.expect(200, Body="read")
+    leg.expect_nothing()
+
+
+def test_another_service_does_not_inherit_what_rings() -> None:
+    @service("first")
+    async def first(call: Call) -> None:
+        call.leg("bob@gortc.local").invite(ringing=call.caller.ring).addErrback(lambda _: None)
+        await call.sleep(1)
+        call.become("hunt400")
+
+    lab = Lab(first, hunt400, config={"hunt400": {"agents": {"100@gortc.local": ["carol@gortc.local"]}}})
+    alice, bob, carol = lab.users("alice", "bob", "carol")
+    call = alice.call("100", "an offer", Router="gortc.local;type=first")
+    leg = bob.answering()
+    leg.reply(180)
+    call.expect(180)
+    lab.advance(1)
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    over(lab, call, carol.answering())
+
+
+@pytest.mark.proves("S-69")
+def test_a_prack_that_comes_after_the_ack() -> None:
+    lab = Lab(default, hunt400)
+    alice, agent = lab.users("alice", "agent1")
+    call = alice.call(NUMBER, "an offer", CSeq=41)
+    leg = agent.answering()
+    leg.reply(180, RSeq=1)
+    leg.reply(200, "an answer")
+    call.send("ACK", RelatedID=41, CSeq=42)
+    leg.expect("ACK")
+    call.send("PRACK", RAck="1 41 INVITE", CSeq=43)
+    leg.expect("PRACK", RAck="1 1 INVITE")

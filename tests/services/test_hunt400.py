@@ -416,3 +416,25 @@ def test_what_a_number_does_not_take(method: str) -> None:
     lab, alice, _ = hunt()
     alice.open(method, NUMBER).expect(405, Allow="INVITE, OPTIONS")
     lab.check_empty()
+
+
+@pytest.mark.parametrize(
+    "name", ["alice@gortc.local:5060", "sip:alice@gortc.local;transport=ws", "%61lice@gortc.local"]
+)
+def test_whatever_leads_to_the_caller_is_not_rung(name: str) -> None:
+    lab = Lab(hunt400, config={"hunt400": {"agents": {NUMBER: [name, "not a uri"]}}})
+    alice = lab.user("alice")
+    alice.open("OPTIONS", NUMBER).expect(200)
+    call = alice.call(NUMBER, "an offer")
+    call.expect(480)
+    call.ack()
+    lab.check_empty()
+
+
+@pytest.mark.proves("D-24")
+def test_options_of_a_number_that_would_ring_nobody() -> None:
+    lab = Lab(hunt400, config={"hunt400": {"agents": {NUMBER: ["alice@gortc.local"], "500@gortc.local": []}}})
+    alice = lab.user("alice")
+    for number in (NUMBER, "500@gortc.local"):
+        alice.open("OPTIONS", number).expect(480)
+    lab.check_empty()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gortc import Call, service
 from gortc.client.dialogue import opening
 from gortc.testing import Lab, Talk
 from slp_plugins.default import default
@@ -206,4 +207,108 @@ def test_an_agent_of_a_hunt() -> None:
     again.expect("ACK")
     call.expect(480)
     call.ack()
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-66")
+def test_what_was_cancelled_is_not_tried_again() -> None:
+    lab, call, leg = called()
+    talk(call, leg)
+    call.send("INVITE", "a second offer")
+    asked = leg.expect("INVITE")
+    call.cancel()
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(423, to=asked, Min_Expire=900)
+    leg.expect("ACK")
+    leg.expect_nothing()
+    for code in (200, 487):
+        call.expect(code)
+    call.ack()
+    over(lab, call, leg)
+
+
+@pytest.mark.proves("S-66")
+@pytest.mark.parametrize("how", ["hang_up", "cancel"])
+def test_what_the_service_has_taken_back_is_not_tried_again(how: str) -> None:
+    @service("impatient")
+    async def impatient(call: Call) -> None:
+        leg = call.leg("bob@gortc.local")
+        leg.invite().addErrback(lambda _: None)
+        await call.sleep(1)
+        leg.hang_up() if how == "hang_up" else leg.cancel(leg.request)
+        await call.sleep(3)
+
+    lab = Lab(impatient)
+    alice, bob = lab.users("alice", "bob")
+    alice.call("100")
+    leg = bob.answering()
+    lab.advance(1)
+    leg.expect("CANCEL")
+    leg.reply(423, Min_Expire=900)
+    leg.expect("ACK")
+    bob.expect_nothing()
+
+
+@pytest.mark.proves("S-66", "S-28")
+def test_what_is_open_as_it_is_tried_again() -> None:
+    lab, call, leg = called()
+    leg.reply(180)
+    call.expect(180)
+    call.send("INFO", "a digit")
+    leg.expect("INFO")
+    leg.reply(423, Min_Expire=900)
+    leg.expect("ACK")
+    call.expect(487)
+    again = leg.user.answering(Expire=900)
+    talk(call, again)
+    over(lab, call, again)
+
+
+@pytest.mark.proves("S-66", "S-69")
+def test_it_rings_reliably_again() -> None:
+    lab, call, leg = called()
+    leg.reply(183, "media", RSeq=1)
+    call.expect(183, RSeq=1)
+    leg.reply(423, Min_Expire=900)
+    leg.expect("ACK")
+    again = leg.user.answering(Expire=900)
+    again.reply(183, "media", RSeq=1)
+    call.expect(183, RSeq=2, Body="media")
+    call.send("PRACK", RAck="2 1 INVITE")
+    again.reply(200, to=again.expect("PRACK", RAck="1 1 INVITE"))
+    call.expect(200)
+    talk(call, again)
+    over(lab, call, again)
+
+
+@pytest.mark.proves("S-45", "S-67")
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_refused_interval_changes_nothing(method: str) -> None:
+    lab, call, leg = called(Expire=60)
+    talk(call, leg)
+    call.send(method, "a second offer", Expire=3600)
+    leg.reply(488, to=leg.expect(method))
+    call.expect(488)
+    if method == "INVITE":
+        leg.expect("ACK")
+        call.ack()
+    lab.advance(20)
+    leg.reply(200, to=leg.expect("UPDATE", Expire=60))
+    over(lab, call, leg)
+
+
+@pytest.mark.proves("S-67")
+@pytest.mark.parametrize("expire", [0, 3])
+def test_a_messages_expire_is_no_session_interval(expire: int) -> None:
+    @service("ringer")
+    async def ringer(call: Call) -> None:
+        await call.leg("bob@gortc.local").invite()
+
+    lab = Lab(ringer)
+    alice, bob = lab.users("alice", "bob")
+    message = alice.open("MESSAGE", "100", "hello", Expire=expire)
+    leg = bob.answering(Expire=600)
+    leg.reply(486)
+    leg.expect("ACK")
+    message.expect(486)
     lab.check_empty()

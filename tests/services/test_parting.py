@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gortc import Call, LegFailed, service
+from gortc.jsip.times import Times
 from gortc.service.leg import Leg
 from gortc.testing import Lab, Talk
 from slp_plugins.default import default
@@ -241,12 +242,12 @@ Ends = tuple[str, int, str]
 ENDS: list[tuple[Callable[[Lab, Talk, Talk], None], Ends, Ends]] = [
     (caller_hangs_up, ("peer", 0, "enough"), ("us", 0, "enough")),
     (callee_hangs_up, ("us", 0, ""), ("peer", 0, "")),
-    (caller_is_lost, ("lost", 408, ""), ("us", 0, "the peer has lost its connection")),
+    (caller_is_lost, ("lost", 408, "the peer has lost its connection"), ("us", 0, "the peer has lost its connection")),
     (
         callee_knows_the_call_no_more, ("us", 0, 'SIP;cause=481;text="the dialogue is over"'),
         ("peer", 481, "Call/Transaction Does Not Exist"),
     ),
-    (caller_refreshes_no_more, ("stack", 408, ""), ("us", 0, "session expired")),
+    (caller_refreshes_no_more, ("stack", 408, "session expired"), ("us", 0, "session expired")),
 ]  # fmt: skip
 
 
@@ -398,3 +399,23 @@ def test_what_can_not_be_delivered_on_one_leg_does_not_end_the_other(method: str
     call.expect(487)
     lab.advance(200)
     lab.check_empty()
+
+
+@pytest.mark.proves("S-71")
+@pytest.mark.parametrize(("leaves", "ended"), [(False, ("stack", 408)), (True, ("lost", 408))])
+def test_a_leg_of_one_transaction(leaves: bool, ended: tuple[str, int]) -> None:
+    seen: list[Leg] = []
+
+    @service("slow")
+    async def slow(call: Call) -> None:
+        seen.append(call.caller)
+        await call.sleep(200)
+
+    lab = Lab(slow, times=Times(grace=3))
+    message = lab.user("alice").open("MESSAGE", "100")
+    if leaves:
+        message.user.leave()
+    lab.advance(6)
+    how = seen[0].ended
+    assert how is not None
+    assert (how.by, how.code) == ended
