@@ -130,6 +130,8 @@ class Room:
             was = self.presence(member.who)
             member.away = event.method == "PEER_LOST"
             self.announce(member, was)
+            if member.behind and not member.away and self.is_open(member):
+                self.roster(member)
 
     def remove(self, name: str) -> bool:
         """Hang up on all sessions of a member, and let the others know; False where there is none."""
@@ -234,6 +236,8 @@ class Room:
         member = self.members.get(response.session)
         if member is not None:
             self.bytes -= member.unanswered.pop(response.request, 0)
+            if response.local and response.code == 480 and response.request.get("Member") is None:
+                member.behind = True  # an event that has not come there
             if member.behind and not response.local and not member.unanswered:
                 self.roster(member)
 

@@ -37,6 +37,8 @@ async def hunt400(call: Call) -> None:
             answer = await callee.invite(caller.offer, within=call.config["within"], ringing=caller.ring)
         except LegFailed as failure:
             call.log.debug("{agent}: {failure}", agent=agent, failure=failure)
+            if failure.code == 413 and failure.response is not None and failure.response.local:
+                raise  # the offer is too large to be sent to anybody
             continue
         await caller.answer(answer)
         await call.bridge(caller, callee)

@@ -234,6 +234,12 @@ def check_headers(headers: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} must be a string, not {value!r}")
 
 
+def check_refusal(code: int) -> None:
+    """Raises ValueError where `code` is none that refuses something."""
+    if type(code) is not int or not 300 <= code < 700:
+        raise ValueError(f"no code of a refusal: {code!r}")
+
+
 def encode(message: Message) -> None:
     """Write the message's JSON text into its `data`, before any state has changed for it.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from gortc.jsip.gate import Gate
 from gortc.jsip.invite_session import InviteSession
 from gortc.jsip.layers import Channel, Dispatch, Journal, Owner
-from gortc.jsip.message import Headers, Request, Response
+from gortc.jsip.message import NAME_MAX, Headers, Request, Response
 from gortc.jsip.methods import ACK, INVITE, OPENERS, STARTERS
 from gortc.jsip.request_session import RequestSession
 from gortc.jsip.session import Session
@@ -104,9 +104,13 @@ class Sessions:
             raise ValueError("the Request-URI of what opens a session is whom it goes to")
         if type(caller) is not str or type(callee) is not str:
             raise TypeError("From and To are texts")
+        if len(caller) > NAME_MAX or len(callee) > NAME_MAX:
+            raise ValueError(f"From and To have {NAME_MAX} characters at most")
         router = headers.get("Router")
         if router is not None and type(router) is not str:
             raise ValueError(f"Router must be a string, not {router!r}")
+        if router:
+            parse(uri)
         channel = self.route(router.split(",", 1)[0].strip() if router else uri)
         if channel.elsewhere and "Max-Forwards" not in headers:
             headers["Max-Forwards"] = HOPS  # RFC 3261 section 8.1.1.6

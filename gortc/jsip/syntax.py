@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 from orjson import JSONDecodeError
 
-from gortc.jsip.gate import ASSERTED
+from gortc.jsip.gate import SPELLED
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import (
     CSEQ_MAX,
@@ -28,7 +28,7 @@ from gortc.jsip.message import (
     answer_headers,
     bare,
 )
-from gortc.jsip.methods import ACK, ALLOW, CANCEL, FREE, METHODS
+from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, FREE, METHODS
 from gortc.jsip.tape import Tape
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ loads: Final = orjson.loads
 dumps: Final = orjson.dumps
 
 NAMES: Final = ("From", "To", "DialogueID")
+BARE: Final = ("Type", "Request-URI", "From", "To", "DialogueID", "CSeq", "RelatedID")
 
 HALF: Final = re.compile(
     rb"\\\\|\\u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -204,12 +205,12 @@ class Syntax:
         return f"the message is too large: {size:,} bytes, {self.frame_max:,} at most"
 
     def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
-        """A message that had to wait has gone out; None for an answer that no session stands behind."""
+        """A message that had to wait has gone out; None for one that no session stands behind."""
         headers: Headers = message.headers if message is not None else loads(data)
-        if type(message) is Request:
-            self.sent.request(message.method)
-        else:
+        if headers["Type"] == "RESPONSE":
             self.sent.responses[cast("Response", message).code if message is not None else headers["Code"]] += 1
+        else:
+            self.sent.request(cast("Request", message).method if message is not None else headers["Type"])
         if self.tape is not None:
             self.tape.note(channel.name, data, True)
         if self.trace is not None:
@@ -223,6 +224,8 @@ class Syntax:
         try:
             self.journal.note("refused by the peer", channel.name, reason)
             headers = loads(data)
+            if headers["Type"] in (BYE, CANCEL) and self._end_barely(channel, headers):
+                return
             if headers["Type"] == "RESPONSE" and headers["Code"] >= 200 and headers.get("Reason") != reason:
                 made = answer_headers(headers, 500)
                 made["Reason"] = reason  # tells this one, too: where it is refused as well, nothing is left to say
@@ -231,6 +234,18 @@ class Syntax:
         except Exception:  # as in `receive`
             self.journal.counts["stack failure"] += 1
             self.journal.failed()
+
+    def _end_barely(self, channel: Channel, headers: Headers) -> bool:
+        """What ends something goes out once more without what a service has put into it; False where that was all."""
+        made = {name: headers[name] for name in BARE if name in headers}
+        if len(made) == len(headers):
+            return False
+        data = dumps(made)
+        if channel.send(data) == 0:
+            self.gone_out(channel, data, None)
+        elif channel.hold(data, None) != 0:
+            return False
+        return True
 
     def _show(self, trace: Trace, direction: str, channel: Channel, headers: Headers) -> None:
         """Let `trace` have a message; what it raises is no harm to the message."""
@@ -347,9 +362,10 @@ def check_names(headers: Headers) -> None:
 
 
 def strip(message: Message) -> None:
-    """Who is not trusted is not told who somebody is (RFC 3325 section 5)."""
-    if ASSERTED in message.headers:
-        del message.headers[ASSERTED]
+    """Who is not trusted is not told who somebody is (RFC 3325 section 5), however that is spelled."""
+    headers = message.headers
+    for name in [name for name in headers if len(name) >= len(SPELLED) and name.strip().lower() == SPELLED]:
+        del headers[name]
         message.data = None
 
 

@@ -191,7 +191,8 @@ class Transactions:
             self.journal.note("late response", message.session.channel.name, message)
             return
         data, below = message.data, self.below
-        if (data is None or len(data) > below.frame_max) and transaction.unfinished and not below.fits(message):
+        large = (data is None or len(data) > below.frame_max) and message.code > 100  # a 100 may never go out
+        if large and transaction.unfinished and not below.fits(message):
             self._replace(transaction, message)
         else:
             transaction.step(EVENTS[message.code], message)

@@ -62,6 +62,10 @@ class URI:
 
 LENGTH_MAX = 1024
 """No URI is longer, in characters."""
+HOST_MAX: Final = 253
+"""No host name is longer (RFC 1035 section 2.3.4)."""
+LABELS_MAX: Final = 8
+"""So many labels of a host may be beyond ASCII: peers choose what is looked up, and each takes its time."""
 _TOO_LONG: Final = f"a URI of more than {LENGTH_MAX} characters"
 
 
@@ -148,7 +152,10 @@ def _host(text: str) -> str:
     A final dot is a part of it: RFC 3261 section 19.1.4 compares what is written.
     """
     if not text.isascii():
-        return ".".join(map(_label, text.split(".")))  # IDNA's other dots are no dots here: they would fold
+        labels = text.split(".")  # IDNA's other dots are no dots here: they would fold
+        if len(text) > HOST_MAX or sum(not label.isascii() for label in labels) > LABELS_MAX:
+            return text  # no host has so many, and to look them all up would take long
+        return ".".join(map(_label, labels))
     if not text.startswith("["):
         return text.lower()
     # RFC 5954 section 4.2: two IPv6 addresses are the same where their 128 bits are.
@@ -166,7 +173,7 @@ def _label(text: str) -> str:
     Nothing is mapped: Unicode's cases and compatible forms would make one host of two.
     """
     text = text.translate(_ASCII_LOWER)
-    if text.isascii():
+    if text.isascii() or len(text) > 63:  # octets of an A-label (RFC 1035 section 2.3.4)
         return text
     try:
         label = idna.alabel(text).decode()

@@ -76,6 +76,7 @@ class Call:
     _started = False
     _run: Run | None = None
     _joined: Inbox[Leg] | None = None
+    _moved = False
     parting: Headers | None = None
     """What the caller's CANCEL, or its BYE before the answer, carried: for the CANCELs and BYEs that follow."""
 
@@ -208,6 +209,7 @@ class Call:
     def become(self, name: str) -> None:
         """Hand the call over to the service `name`, and return from the coroutine after it. Raises LookupError."""
         self.task.become(name)
+        self._moved = True
 
     # from the task
 
@@ -269,11 +271,12 @@ class Call:
             self._finish(487, "the caller has gone", self.parting)
         elif isinstance(failure.value, LegFailed):
             failed = failure.value
+            code = failed.code if type(failed.code) is int and 300 <= failed.code < 700 else 500
             if self.first is not None and self.caller.unanswered:
-                self.caller.reject(failed)
-            self._finish(failed.code, str(failed), {"Reason": cause(failed.code, failed.reason)})
+                self.caller.reject(failed if code == failed.code else code)
+            self._finish(code, str(failed), {"Reason": cause(failed.code, failed.reason)})
         for leg in self._legs.values():
-            if leg is not self._caller and not leg.over:  # another service has the call now, but not these
+            if self._moved and leg is not self._caller:  # another service has the call now, but not these
                 leg.hang_up()
             leg.release()
         self._legs.clear()

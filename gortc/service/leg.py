@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail
 
 from gortc.jsip.ended import MOVED, STACK, US, Ended
 from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
-from gortc.jsip.message import Headers, Request, Response, check_headers, dumps, response
+from gortc.jsip.message import Headers, Request, Response, check_headers, check_refusal, dumps, response
 from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PEER_LOST, PEER_RESUMED, PRACK, TERM, UPDATE
 from gortc.jsip.status import phrase
 from gortc.jsip.uri import BadURI, parse
@@ -159,8 +159,8 @@ class Leg:
 
     @property
     def called(self) -> str:
-        """What was dialled: `user@host` of the Request-URI, in its one spelling. To look it up by."""
-        return parse(self.uri).address
+        """What was dialled: the name in the Request-URI (`user@host`), in its one spelling. To look it up by."""
+        return parse(self.uri).name
 
     @property
     def ended(self) -> Ended | None:
@@ -244,7 +244,12 @@ class Leg:
         done: Deferred[Request] = Deferred(partial(self._forget_ack, invite))
         self.answered = True
         self.expect_ack(invite, partial(self._acked, answer, done))
-        self.call.task.answer(invite, 200, headers=carried)
+        try:
+            self.call.task.answer(invite, 200, headers=carried)
+        except (TypeError, ValueError):
+            self.answered = False
+            self._forget_ack(invite, None)
+            raise
         if invite.session.channel.away:
             self.wait_for_return()
         return done
@@ -402,8 +407,10 @@ class Leg:
     ) -> Deferred[Response]:
         """Send a request (INFO, MESSAGE, UPDATE, ...) and wait for its 2xx; `progress` is called with each 1xx.
 
-        Fails with LegFailed.
+        Fails with LegFailed. Raises ValueError for an ACK and a CANCEL, which have no answer: see `ack` and `cancel`.
         """
+        if method in (ACK, CANCEL):
+            raise ValueError(f"{method} has no answer to wait for")
         if self.over:
             return fail(LegFailed(481, "the leg is over"))
         try:
@@ -435,8 +442,11 @@ class Leg:
         """End it as its state asks: BYE, CANCEL, or a final response with `code`; `reason` says why.
 
         A BYE or a CANCEL carries `headers`, too, `Body` among them. Raises ValueError where one of them is not the
-        service's to set, TypeError where one is no JSON value.
+        service's to set, or `code` is none of a refusal (300..699), and TypeError where one is no JSON value.
         """
+        talking = self.talking
+        if not talking:
+            check_refusal(code)
         if self.session is not None and not self.over:
             parting = dict(headers or {})
             if reason is not None:
@@ -444,7 +454,7 @@ class Leg:
             if parting:
                 check_headers(parting)
                 dumps(parting)
-            self.session.abandon(487 if self.talking else code, reason, parting)
+            self.session.abandon(487 if talking else code, reason, parting)
 
     @property
     def requests(self) -> AsyncIterator[Request]:

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from gortc.jsip.invite_session import CALLING, EARLY, InviteSession
 from gortc.jsip.layers import Owner
-from gortc.jsip.message import Headers, Request, Response, check_headers, encode, response, term
+from gortc.jsip.message import Headers, Request, Response, check_headers, check_refusal, encode, response, term
 from gortc.jsip.methods import ACK, CANCEL, INVITE, PEER_LOST, PEER_RESUMED, TERM
 from gortc.jsip.session import Session
 
@@ -84,13 +84,15 @@ class Task(Owner):
         context = self.context
         context.entered(self)
         try:
-            self._instance = context.logic.create(self)
+            instance = context.logic.create(self)
         except KeyboardInterrupt:
             raise
         except BaseException:
             self._fail(Failure())
         else:
-            self.receive(message)
+            if not self._ended:
+                self._instance = instance
+                self.receive(message)
 
     def join(self, session: Session) -> None:
         """`session` belongs to this instance from now on."""
@@ -289,7 +291,7 @@ class Task(Owner):
         One of anything else is dropped and logged. Raises as `request` does, and TypeError where `invite` is no request
         (a response has it as its `request`).
         """
-        if type(invite) is not Request:
+        if type(invite) is not Request or invite.method == START:
             raise TypeError(f"an INVITE is acknowledged, not {invite!r}")
         ack = invite.session.related(ACK, invite, headers)
         if body is not None:
@@ -302,7 +304,7 @@ class Task(Owner):
         One of anything else is dropped and logged. Raises TypeError where it is no request, ValueError where the leg is
         another instance's.
         """
-        if type(invite) is not Request:
+        if type(invite) is not Request or invite.method == START:
             raise TypeError(f"an INVITE is cancelled, not {invite!r}")
         self.send(invite.session.related(CANCEL, invite, headers))
 
@@ -342,8 +344,9 @@ class Task(Owner):
     def become(self, name: str) -> None:
         """Hand over to the service loaded under `name`: a new instance of it gets the first message and the legs.
 
-        Raises LookupError where no such service is loaded.
+        Raises LookupError where no such service is loaded, and RuntimeError where the instance has ended.
         """
+        self._check_alive()
         context = self._dispatch.services.get(name)
         if context is None:
             raise LookupError(f"no service is loaded as {name!r}")
@@ -368,8 +371,10 @@ class Task(Owner):
         """End the instance. What its legs have open is answered `code` with `reason`, cancelled, or hung up; a CANCEL
         or BYE carries the headers `parting`, or `bye_reason` as its `Reason`.
 
-        Raises ValueError where one of them is not the service's to set.
+        Raises ValueError where one of them is not the service's to set, or `code` is none of a refusal (300..699).
         """
+        if type(code) is not int or code != 500:
+            check_refusal(code)
         if bye_reason:
             parting = {"Reason": bye_reason}
         if parting:

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable
+from ipaddress import IPv6Address
 from typing import Any, cast
 
 import orjson
@@ -507,6 +508,10 @@ def taken_apart(text: str) -> Parts:
         key, equals, value = flag.partition("=")
         found.setdefault(key, value if equals else None)
     name = re.sub("[A-Z]", lambda capital: capital[0].lower(), name)
+    if name.startswith("["):  # the same where the bits are (RFC 5954 section 4.2)
+        with contextlib.suppress(ValueError):
+            address = IPv6Address(name[1:-1])
+            name = f"[{address}]" if address.ipv4_mapped is None else f"[::ffff:{address.ipv4_mapped}]"
     return prefix, user, name, int(port) if port else None, found
 
 

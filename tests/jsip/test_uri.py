@@ -235,3 +235,10 @@ def test_whatever_follows_the_grammar_is_read(
     text += "".join(f";{key}" if value is None else f";{key}={value}" for key, value in params.items())
     uri = parse(text)
     assert (uri.user, uri.host, uri.port, uri.params) == (user, host.lower(), port, params)
+
+
+def test_a_host_that_takes_long_to_look_up_is_none() -> None:
+    """Peers choose what is looked up: a name of ever so many labels beyond ASCII is not."""
+    for many in ("\u00e9." * 490 + "n", "\u00e9." * 9 + "n", "\u00e9" * 64 + ".n", "\u00e9" + ".n" * 127):
+        assert not parse(f"x@{many}").host.isascii()
+    assert parse("x@" + "\u00e9." * 8 + "n").host.isascii()

@@ -11,7 +11,7 @@ import pytest
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gortc import Call, IServiceInstance, IServiceLogic, Request, Task, service
+from gortc import Call, IServiceInstance, IServiceLogic, LegFailed, Request, Task, service
 from gortc.testing import Lab, Talk
 from slp_plugins.hunt400 import hunt400
 from tests.jsip.kit import Stage, reconnect
@@ -531,3 +531,112 @@ def leave(stage: Stage) -> None:
     else:
         stage.play("alice BYE")
     stage.forget()
+
+
+# codes that refuse nothing, and what else is said too late
+
+
+@pytest.mark.proves("S-92")
+@pytest.mark.parametrize("code", [700, 99_999, 0, 180, 200, -1, "503", None, 500.0])
+def test_a_code_that_refuses_nothing(code: Any) -> None:
+    """Nothing has changed yet when it raises."""
+    with Stage() as stage:
+        stage.play("alice INVITE")
+        with pytest.raises(ValueError, match="code"):
+            stage.task.finish(code)
+        stage.forget()
+        stage.task.finish(486)
+        stage.advance()
+        stage.said("alice < 486 INVITE")
+        stage.play("alice ACK")
+        stage.forget()
+
+
+@pytest.mark.parametrize("code", [700, 0, 200])
+def test_a_leg_failed_with_no_code(code: Any) -> None:
+    @service("odd")
+    async def odd(call: Call) -> None:
+        with pytest.raises(ValueError, match="code"):
+            call.caller.hang_up(code)
+        await call.sleep(1)
+        raise LegFailed(code)
+
+    lab = Lab(odd)
+    call = lab.user("alice").call("odd")
+    lab.advance(1)
+    call.expect(500)
+    call.ack()
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-90")
+@pytest.mark.parametrize("uri", [None, 5, "not a uri", "x" * 2000])
+def test_a_uri_beside_a_router(uri: Any) -> None:
+    with Stage() as stage:
+        bob = stage.person("bob")
+        stage.play("alice INVITE")
+        stage.forget()
+        with pytest.raises((TypeError, ValueError)):
+            stage.task.open(uri, headers={"Router": bob.name})
+        with pytest.raises(ValueError, match="characters"):
+            stage.task.open(bob.name, caller="x" * 1025)
+        stage.said()
+        bob.expect_nothing()
+        stage.play("service 486", "alice ACK")
+        stage.forget()
+
+
+def test_what_has_no_answer_is_not_waited_for() -> None:
+    seen: list[str] = []
+
+    @service("odd")
+    async def odd(call: Call) -> None:
+        await call.caller.answer("an answer")
+        for method in ("ACK", "CANCEL"):
+            with pytest.raises(ValueError, match="no answer"):
+                await call.caller.send(method)
+            seen.append(method)
+
+    lab = Lab(odd)
+    call = lab.user("alice").call("odd")
+    call.expect(200)
+    call.ack()
+    call.reply(200, to=call.expect("BYE"))
+    assert seen == ["ACK", "CANCEL"]
+    lab.check_empty()
+
+
+def test_an_answer_that_can_not_be_given_leaves_the_caller_unanswered() -> None:
+    seen: list[BaseException] = []
+
+    @service("odd")
+    async def odd(call: Call) -> None:
+        try:
+            await call.caller.answer("an answer", headers={"Code": 5})
+        except ValueError as error:
+            seen.append(error)
+        try:
+            await call.sleep(30)
+        except BaseException as cancelled:
+            seen.append(cancelled)
+            raise
+
+    lab = Lab(odd)
+    call = lab.user("alice").call("odd")
+    call.bye()
+    assert [type(error).__name__ for error in seen] == ["ValueError", "CancelledError"]
+    for code in (200, 487):
+        call.expect(code)
+    lab.advance(5)
+    lab.check_empty()
+
+
+def test_an_instance_that_has_ended_becomes_nothing() -> None:
+    with Stage() as stage:
+        stage.play("alice INVITE")
+        task = stage.task
+        task.finish(486)
+        with pytest.raises(RuntimeError):
+            task.become("service")
+        stage.play("alice ACK")
+        stage.forget()

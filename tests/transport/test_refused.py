@@ -428,3 +428,33 @@ def headers(talk: Talk, number: int, body: str) -> Headers:
 def short(message: Headers) -> bytes:
     """As somebody writes it whose numbers are short."""
     return orjson.dumps(message).replace(b"1000000000000000.0", b"1e15")
+
+
+@pytest.mark.proves("C-78", "M-36")
+def test_what_ends_a_call_goes_out_again_without_what_it_was_refused_for() -> None:
+    """A BYE that the next hop finds too large hangs up all the same."""
+    net = network()
+    up, down = talking(net)
+    up.send("BYE", "x" * 2000)
+    net.advance(40)
+    up.expect(200)
+    down.reply(200, to=down.expect("BYE"))
+    net.settle()
+    net.check_empty()
+
+
+@pytest.mark.proves("C-78", "M-36")
+def test_so_does_what_gives_up_a_call() -> None:
+    net = network()
+    alice, bob = net.users()
+    up = alice.call("bob@b.test", "an offer")
+    net.settle()
+    down = bob.answering()
+    down.reply(180)
+    net.settle()
+    up.send("CANCEL", "x" * 2000, RelatedID=1)
+    net.advance(10)
+    down.reply(200, to=down.expect("CANCEL"))
+    down.reply(487)
+    net.settle()
+    down.expect("ACK")

@@ -26,7 +26,7 @@ def test_the_400_call(wire: Wire) -> None:
     first = invite1["DialogueID"]
     assert first.startswith("dlg_gortc.test_")
     assert invite1 == {
-        "Type": "INVITE", "Request-URI": "agent1@gortc.test", **names, "DialogueID": first, "CSeq": 1, "Expire": 600,
+        "Type": "INVITE", "Request-URI": "agent1@gortc.test", **names, "DialogueID": first, "CSeq": 1, "Expire": 300,
         "Content-Type": "sdp", "P-Asserted-Identity": "+1", "Body": "v=0 offer",
     }  # fmt: skip
     agent1.send(response(invite1, 486))

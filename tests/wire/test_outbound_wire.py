@@ -106,8 +106,9 @@ def test_two_nodes_call_each_other_both_ways_at_once(pair: Network) -> None:
     assert {down.first["Max-Forwards"] for down in downs} == {69}
     for down in downs:
         down.reply(200, Body="answer")
-    for up in ups:
+    for up in ups:  # all of them first: an ACK may overtake the answer of another call
         up.expect(200, Body="answer")
+    for up in ups:
         up.ack()
     for down in downs:
         down.expect("ACK")

@@ -155,7 +155,7 @@ def test_default_both_hang_up(wire: Wire) -> None:
 
 
 def test_default_relays_single_requests(wire: Wire) -> None:
-    """MESSAGE goes to its user; OPTIONS is the node's own to answer; who wants more writes another service."""
+    """MESSAGE goes to its user; so does OPTIONS; who wants more writes another service."""
     alice, bob = wire.peers("alice", "bob")
     talk = alice.open("MESSAGE", bob.name, Body={"text": "hi"}, Event="x")
     there = bob.answering("MESSAGE", Body={"text": "hi"}, Event="x", From=alice.name, To=bob.name)
@@ -168,7 +168,9 @@ def test_default_relays_single_requests(wire: Wire) -> None:
     alice.open("SUBSCRIBE", bob.name).expect(405, Allow="INVITE, MESSAGE, OPTIONS, REGISTER")
     alice.open("REGISTER", alice.name, Expire=60).expect(200, Expire=60)
     alice.open("REGISTER", bob.name).expect(403, Reason=f"you are {alice.name}")
-    alice.open("OPTIONS", bob.name).expect(200)
+    talk = alice.open("OPTIONS", bob.name)
+    bob.answering("OPTIONS").reply(486)
+    talk.expect(486)
     bob.fence()
 
 

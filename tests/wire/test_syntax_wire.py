@@ -185,14 +185,14 @@ def test_numbers(wire: Wire) -> None:
     peer = wire.peer("alice")
     for written, read in (("1.0", 1), ("1e3", 1000), (str(2**53 - 1), 2**53 - 1)):
         peer.send_raw(raw("CSeq", written))
-        answer = peer.expect(200, CSeq=read)
+        answer = peer.expect(480, CSeq=read)
         assert type(answer["CSeq"]) is int
     peer.send_raw(json.dumps(changed(CSeq=5)).replace('"CSeq"', '"CSeq": "x", "CSeq"'))  # the last one counts
-    peer.expect(200, CSeq=5)
+    peer.expect(480, CSeq=5)
     peer.send(changed(Type="CANCEL", CSeq=6, RelatedID=1.0))
     peer.expect(481, CSeq=6)
     peer.send(changed(Expire=10.0, CSeq=7, Max_Forwards=1.0))
-    peer.expect(200, CSeq=7)
+    peer.expect(480, CSeq=7)
 
 
 @pytest.mark.proves("M-12", "M-13")

@@ -136,12 +136,12 @@ def test_a_second_request_in_a_session_of_one_transaction(wire: Wire) -> None:
 @pytest.mark.proves("T-10")
 @pytest.mark.parametrize("quick", ["transaction"], indirect=True)
 def test_no_answer_of_the_service(quick: Wire) -> None:
-    """408 to the peer, alone and in a call."""
+    """408 to the peer, and in a call 504, which ends nothing."""
     puppet, alice = quick.puppet(), quick.peer("alice")
     alice.open("MESSAGE", "puppet", Router=puppet.router).expect(408)
     call = puppet.called_by(alice)
     info = call.send("INFO")
-    call.expect(408, CSeq=info["CSeq"])
+    call.expect(504, CSeq=info["CSeq"])
     puppet.do(("late", "A", "INFO", 200), ("answer", "A", "INVITE", 486))
     call.expect(486, CSeq=1)
     call.ack()
