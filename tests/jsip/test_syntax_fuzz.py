@@ -510,8 +510,8 @@ def taken_apart(text: str) -> Parts:
     name = re.sub("[A-Z]", lambda capital: capital[0].lower(), name)
     if name.startswith("["):  # the same where the bits are (RFC 5954 section 4.2)
         with contextlib.suppress(ValueError):
-            address = IPv6Address(name[1:-1])
-            name = f"[{address}]" if address.ipv4_mapped is None else f"[::ffff:{address.ipv4_mapped}]"
+            bits = IPv6Address(name[1:-1])
+            name = f"[{bits}]" if bits.ipv4_mapped is None else f"[::ffff:{bits.ipv4_mapped}]"
     return prefix, user, name, int(port) if port else None, found
 
 
