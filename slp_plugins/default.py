@@ -8,6 +8,7 @@ colon between them are an IPv6 host, not a choice of characters.
 
 import re
 from fnmatch import fnmatchcase
+from urllib.parse import unquote
 
 from twisted.internet.defer import TimeoutError
 
@@ -21,23 +22,31 @@ EXPIRE = 3600
 
 
 IPV6 = re.compile(r"\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]")
+PREFIX = re.compile("sips?:", re.IGNORECASE)
 
 
 def prepare(context: Context) -> None:
     """The default: 400 at the node's own realm is hunt400's."""
     config = {"numbers": {f"400@{context.realm}": "hunt400"}, **context.config}
-    numbers = {IPV6.sub(r"[[]\1]", pattern): name for pattern, name in config["numbers"].items()}
-    context.config = {**config, "numbers": numbers}
+    context.config = {**config, "numbers": {pattern(number): name for number, name in config["numbers"].items()}}
+
+
+def pattern(number: str) -> str:
+    """The shell pattern for names in their one spelling; what is no pattern is spelled as a name is."""
+    user, at, host = number.rpartition("@")
+    host = canonical(host)
+    if at and "[" in user:  # `[0-9]` means something to the pattern, and nothing to a name
+        number = f"{unquote(PREFIX.sub('', user, count=1))}@{host}"
+    else:
+        number = canonical(f"{user}{at}{host}")
+    return IPV6.sub(r"[[]\1]", number)
 
 
 def taker(context: Context, called: str) -> str | None:
     """The service that takes calls to this number; None where it is none."""
     name: str
-    for pattern, name in context.config["numbers"].items():
-        user, at, host = pattern.rpartition("@")
-        # `[0-9]` means something to the pattern, and nothing to a name.
-        spelled = f"{user}@{canonical(host)}" if at and "[" in user else canonical(pattern)
-        if fnmatchcase(called, spelled):
+    for number, name in context.config["numbers"].items():
+        if fnmatchcase(called, number):
             return name
     return None
 

@@ -39,7 +39,7 @@ def routes(node: Node, loader: Loader) -> list[Route]:
         uri = query.get("uri", "")
         try:
             found, why = node.dispatch.which(query.get("router"), uri)
-            called = parse(uri).address
+            called = parse(uri).name
         except BadURI as bad:
             raise Problem(400, BAD_VALUE, str(bad)) from None
         if isinstance(found, Task):

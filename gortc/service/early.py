@@ -25,13 +25,14 @@ class Early:
     """What one caller has heard so far; `at` is when it last heard anything, on the clock, `media` who has sent the
     early media that it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        """`number` is the last RSeq that the caller has had, 0 for none."""
         self.at = 0.0
         self.media: Leg | None = None
         self._heard: dict[Session | None, tuple[int, Headers]] = {}
         self._last: Session | None = None
         self._rung: dict[Leg, None] = {}
-        self._number = 0
+        self.number = number
         self._numbers: dict[int, tuple[Leg, Session, int]] = {}
 
     def is_repetition(self, source: Session | None, code: int, headers: Headers) -> bool:
@@ -99,7 +100,7 @@ class Early:
                 number = known
         if not number:
             alone = all(session is source.session for _, session, _ in numbers.values())
-            number = self._number = asked if alone and asked > self._number else self._number + 1
+            number = self.number = asked if alone and asked > self.number else self.number + 1
             self._forget(source)
             numbers[number] = said
         return headers if number == asked else {**headers, "RSeq": number}

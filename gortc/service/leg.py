@@ -203,13 +203,14 @@ class Leg:
             source = self.call.leg_of(ringing)
         early = self.early
         if early is None:
-            early = self.early = Early()
+            early = self.early = Early(self.call.task.rseq)
         now = self.call.timers.clock.seconds()
         session = source.session if source is not None else None
         held_back = early.is_repetition(session, code, headers) and now - early.at < self.call.times.invite / 3
         if source is not None:
             if not held_back and ("RSeq" in headers or "Body" in headers):
                 headers = early.share(source, headers)
+                self.call.task.rseq = early.number
             if self.peer is not source:
                 talks_to = early.talks_to(source)
                 if self.peer is not talks_to and not (held_back and self.peer is not None and self.peer.ringing):

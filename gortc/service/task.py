@@ -66,6 +66,8 @@ class Task(Owner):
     _mailbox: list[Request | Response | Session] | None = None
     _awaited: dict[Awaited, None] | None = None
     _relids: tuple[tuple[dict[Any, Task], Any], ...] = ()
+    rseq = 0
+    """The last number of a reliable provisional response to `first` (RFC 3262 section 3)."""
     sets_times = False
     """Whether it rings callees for so long, and no longer."""
     _running = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gortc import Call, service
+from gortc import Call, canonical, service
 from gortc.client.dialogue import opening
 from gortc.testing import Lab, Talk, User
 from slp_plugins.default import default, taker
@@ -675,7 +675,7 @@ def test_patterns_with_ipv6_hosts(pattern: str, called: str, taken: bool) -> Non
     lab = Lab(default, echo, config={"default": {"numbers": {pattern: "echo"}}})
     context = lab.node.services.get("default")
     assert context is not None
-    assert taker(context, called) == ("echo" if taken else None)
+    assert taker(context, canonical(called)) == ("echo" if taken else None)
 
 
 def test_relids_of_an_ipv6_realm() -> None:
@@ -704,3 +704,30 @@ def test_relids_of_an_ipv6_realm() -> None:
         talk.bye()
         talk.expect(200)
     lab.check_empty()
+
+
+@pytest.mark.proves("C-93")
+@pytest.mark.parametrize(
+    ("pattern", "called"),
+    [
+        ("400@[2001:DB8::1]", "400@[2001:db8::1]"),
+        ("400@[0:0:0:0:0:0:0:1]", "400@[::1]"),
+        ("4?@[0::1]", "41@[::1]"),
+        ("%2B49[0-9]@gortc.local", "+491@gortc.local"),
+        ("sip:4[0-9]@GORTC.local", "41@gortc.local"),
+        ("sips:400@GORTC.local", "sip:400@gortc.local"),
+        ("4*@gortc.local", "4%30%30@gortc.local"),
+    ],
+)
+def test_a_pattern_is_spelled_as_names_are(pattern: str, called: str) -> None:
+    realm = called.rpartition("@")[2]
+    lab = Lab(default, echo, realm=realm, config={"default": {"numbers": {pattern: "echo"}}})
+    call = lab.user("alice").call(called, "an offer")
+    call.expect(180)
+    call.expect(200, Body="an offer")
+
+
+@pytest.mark.proves("C-90", "C-93")
+def test_another_prefix_is_another_number() -> None:
+    lab = Lab(default, echo, config={"default": {"numbers": {"400@gortc.local": "echo"}}})
+    lab.user("alice").call("pbx:400@gortc.local", "an offer").expect(480)

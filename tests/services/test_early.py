@@ -615,3 +615,28 @@ def test_a_prack_that_comes_after_the_ack() -> None:
     leg.expect("ACK")
     call.send("PRACK", RAck="1 41 INVITE", CSeq=43)
     leg.expect("PRACK", RAck="1 1 INVITE")
+
+
+@pytest.mark.proves("S-69")
+def test_another_service_goes_on_counting() -> None:
+    @service("first")
+    async def first(call: Call) -> None:
+        with suppress(LegFailed):
+            await call.leg("bob@gortc.local").invite(ringing=call.caller.ring)
+        call.become("hunt400")
+
+    lab = Lab(first, hunt400, config={"hunt400": {"agents": {"100@gortc.local": ["carol@gortc.local"]}}})
+    alice, bob, carol = lab.users("alice", "bob", "carol")
+    call = alice.call("100", "an offer", Router="gortc.local;type=first")
+    leg = bob.answering()
+    leg.reply(180, RSeq=1)
+    call.expect(180, RSeq=1)
+    leg.reply(486)
+    leg.expect("ACK")
+    leg = carol.answering()
+    leg.reply(180, RSeq=1)
+    call.expect(180, RSeq=2)
+    call.send("PRACK", RAck="2 1 INVITE")
+    leg.reply(200, to=leg.expect("PRACK", RAck="1 1 INVITE"))
+    call.expect(200)
+    over(lab, call, leg)
