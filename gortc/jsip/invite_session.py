@@ -185,12 +185,9 @@ class InviteSession(Session):
         return self.transactions[-request.cseq]
 
     def _first_invite(self) -> Invite:
-        for transaction in self.transactions.values():
-            if transaction.request.method == INVITE:
-                invite = cast("Invite", transaction)
-                if invite.first:
-                    return invite
-        raise LookupError  # of a call that is not answered yet it is open
+        """That of a call which is not answered yet: any other has come after it."""
+        invites = [one for one in self.transactions.values() if one.request.method == INVITE]
+        return cast("Invite", invites[0])
 
     # outcomes of INVITEs, and of other requests
 
@@ -209,8 +206,7 @@ class InviteSession(Session):
 
     def give_up(self, cancel: Request | None) -> None:
         """We cancelled the first INVITE, or its time was up."""
-        if cancel is not None:
-            self.parting = cancel.carried
+        self.parting = cancel.carried if cancel is not None else None
 
     def leave(self, _: Any) -> None:
         """A 200 crossed our CANCEL; its ACK has gone out, the BYE goes now, and says what the CANCEL said."""
@@ -276,21 +272,18 @@ class InviteSession(Session):
 
     def _answered(self, response: Response) -> None:
         self.deliver(response)
+        # RFC 5057 section 5.1; to a PRACK, 481 says that it acknowledges nothing (RFC 3262 section 3).
         if response.code in (408, 481) and not response.local and response.method != PRACK:
-            self._unknown_there(
-                response
-            )  # RFC 5057 section 5.1; to a PRACK it says no more than that (RFC 3262 section 3)
+            self._unknown_there(response)
 
     def _unknown_there(self, response: Response) -> None:
         """The peer knows the dialogue no more, or says so: whatever it still has of it ends, too (RFC 3261 section
         12.2.1.2)."""
         if self.state in (ANSWERED, CONFIRMED):
-            if self.ended is None:
-                self.ended = PEER, response.code, response.headers
+            self.ended = PEER, response.code, response.headers
             self.hang_up_both(cause(response.code, "the dialogue is over"))
         elif self.state in (CALLING, EARLY):
-            if self.ended is None:
-                self.ended = PEER, response.code, response.headers
+            self.ended = PEER, response.code, response.headers
             self._first_invite().overdue(cause(response.code, "the dialogue is over"))
 
     # down

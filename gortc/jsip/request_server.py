@@ -45,8 +45,7 @@ class RequestServer(Transaction):
         if not self.session.lone:
             self.answer(504)
             return
-        if self.session.ended is None:
-            self.session.ended = STACK, 408, None
+        self.session.ended = STACK, 408, None
         self.answer(408)
 
 

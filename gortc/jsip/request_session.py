@@ -46,7 +46,6 @@ class RequestSession(Session):
 
     def abandon(self, code: int, reason: str | None, parting: Headers | None = None) -> None:
         """The peer's request gets `code`; ours is no longer waited for."""
-        if self.ended is None:
-            self.ended = US, code, None
+        self.ended = US, code, {"Reason": reason} if reason else None
         self.answer_open(code, reason)
         self.end()

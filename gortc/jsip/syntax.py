@@ -237,15 +237,8 @@ class Syntax:
 
     def _end_barely(self, channel: Channel, headers: Headers) -> bool:
         """What ends something goes out once more without what a service has put into it; False where that was all."""
-        made = {name: headers[name] for name in BARE if name in headers}
-        if len(made) == len(headers):
-            return False
-        data = dumps(made)
-        if channel.send(data) == 0:
-            self.gone_out(channel, data, None)
-        elif channel.hold(data, None) != 0:
-            return False
-        return True
+        made: Headers = {name: headers[name] for name in BARE if name in headers}
+        return len(made) < len(headers) and self._answer(channel, made)
 
     def _show(self, trace: Trace, direction: str, channel: Channel, headers: Headers) -> None:
         """Let `trace` have a message; what it raises is no harm to the message."""
@@ -264,7 +257,8 @@ class Syntax:
             self.journal.note("can't be sent", channel.name, code)
 
     def _answer(self, channel: Channel, headers: Headers) -> bool:
-        """Send a response that no session stands behind; False where it is too large, or can't be written."""
+        """Send what no session stands behind, a response most often; False where it is too large, or can't be
+        written."""
         try:
             data = dumps(headers)
         except TypeError:
@@ -272,13 +266,16 @@ class Syntax:
         if len(data) > self.frame_max:
             return False
         if channel.send(data) == 0:
-            self.sent.responses[headers["Code"]] += 1
+            if "Code" in headers:
+                self.sent.responses[headers["Code"]] += 1
+            else:
+                self.sent.request(headers["Type"])
             if self.tape is not None:
                 self.tape.note(channel.name, data, True)
             if self.trace is not None:
                 self._show(self.trace, ">", channel, headers)
         elif channel.hold(data, None) != 0:
-            self.journal.note("undeliverable", channel.name, headers["Code"])
+            self.journal.note("undeliverable", channel.name, headers.get("Code") or headers["Type"])
         return True
 
     def refuse(self, channel: Channel, headers: Headers, bad: BadMessage) -> None:

@@ -9,8 +9,11 @@ import orjson
 import pytest
 from attrs import evolve
 
+from gortc.jsip import transactions
 from gortc.jsip.gate import ASSERTED
-from gortc.jsip.message import NAME_MAX, Headers
+from gortc.jsip.layers import Channel, Owner
+from gortc.jsip.message import NAME_MAX, Headers, term
+from gortc.jsip.syntax import written
 from gortc.testing import Lab, Talk, User
 from slp_plugins.default import default
 from tests.jsip.kit import Stage, reconnect
@@ -683,3 +686,41 @@ def test_what_is_refused_of_a_session_that_is_over(stage: Stage, message: Header
     stage.play("service 486", "alice ACK")
     assert [line for line in stage.lines if "service" in line] == ["service TERM"]
     stage.forget()
+
+
+def test_what_nobody_hears_any_more_is_not_told(stage: Stage) -> None:
+    """A call may be over before its service is told of what could not be sent."""
+    stage.play("alice INVITE", "service 200", "alice ACK", "alice BYE")
+    stage.forget()
+    transactions.tell(term(stage.session))
+    transactions.hang_up((stage.session, "too large"))
+    stage.said()
+
+
+def test_what_can_not_be_written_has_no_text() -> None:
+    assert written({"X": object()}) == b""
+    assert written({"X": 1}) == b'{"X":1}'
+
+
+def test_half_an_emoji_is_answered_without_a_tape() -> None:
+    with Stage(trace_bytes=0) as stage:
+        alice = stage.person("alice")
+        alice.send(
+            b'{"Type":"MESSAGE","Request-URI":"b","From":"a","To":"b","DialogueID":"d","CSeq":1,"Body":"\\ud83d"}'
+        )
+        alice.expect(400)
+        stage.counted("bad request")
+        stage.forget()
+
+
+def test_what_a_channel_and_an_owner_are_until_they_say_more() -> None:
+    channel = Channel("alice@gortc.local")
+    assert (channel.away, channel.closed, channel.leads_nowhere) == (False, False, False)
+    assert not Owner().rings_on(0.0)
+
+
+def test_a_defect_as_a_refused_message_is_told_of_is_counted(stage: Stage) -> None:
+    alice = stage.person("alice")
+    stage.node.syntax.refused(alice.channel, b"no JSON", 413, "too large")
+    stage.counted("refused by the peer", "stack failure")
+    stage.failures.clear()

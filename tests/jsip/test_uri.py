@@ -242,3 +242,7 @@ def test_a_host_that_takes_long_to_look_up_is_none() -> None:
     for many in ("\u00e9." * 490 + "n", "\u00e9." * 9 + "n", "\u00e9" * 64 + ".n", "\u00e9" + ".n" * 127):
         assert not parse(f"x@{many}").host.isascii()
     assert parse("x@" + "\u00e9." * 8 + "n").host.isascii()
+
+
+def test_brackets_without_an_address_are_compared_as_they_are() -> None:
+    assert parse("a@[1.A]").host == "[1.a]"

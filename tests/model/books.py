@@ -58,7 +58,7 @@ class Ask:
     span: float = 0
 
     def ring(self, now: float, times: Times) -> None:
-        """A 1xx to an INVITE starts its time again, never beyond its time in all (S-23)."""
+        """A 1xx to an INVITE starts its time again; of ours, never beyond its time in all (S-23)."""
         self.due = min(now + times.invite, self.most)
 
     def extend(self, now: float, times: Times) -> None:
@@ -190,7 +190,7 @@ class Book:
         method, cseq, times = headers["Type"], headers["CSeq"], self.times
         must = None if self.lone else self._at_once(headers)
         if method == INVITE:
-            ask = Ask(method, cseq, now + times.invite, now + times.invite_max, first=self.up and not self.invited)
+            ask = Ask(method, cseq, now + times.invite, NEVER, first=self.up and not self.invited)
             self.invited = cseq
         else:
             ask = Ask(method, cseq, now + times.transaction)
@@ -345,6 +345,8 @@ class Book:
             if ask.method != INVITE:
                 ask.extend(now, self.times)
             elif code > 100 and not ask.cancelled:
+                if code == 182:  # it waits in a queue (S-23)
+                    ask.most = now + self.times.invite_max
                 ask.ring(now, self.times)
                 if ask.first and self.state == CALLING:
                     self.state = EARLY
@@ -359,8 +361,8 @@ class Book:
                 self.ack_now = cseq
         if self.lone or ask.method == BYE or (ask.first and code >= 300):
             self.over = True
-        elif code in (408, 481) and ask.method != CANCEL and not ask.abandoned:
-            self.over = True  # S-26, S-27; not S-24
+        elif code in (408, 481) and ask.method not in (CANCEL, PRACK) and not ask.abandoned and self.state in TALKING:
+            self.must_leave = True  # S-26, S-27; not S-24
         return True
 
     def _done(self, ask: Ask) -> None:

@@ -419,3 +419,26 @@ def test_a_leg_of_one_transaction(leaves: bool, ended: tuple[str, int]) -> None:
     how = seen[0].ended
     assert how is not None
     assert (how.by, how.code) == ended
+
+
+@pytest.mark.proves("S-71", "C-39")
+def test_a_leg_of_one_transaction_whose_user_is_lost() -> None:
+    seen: list[Leg] = []
+
+    @service("pager")
+    async def pager(call: Call) -> None:
+        leg = call.leg("bob@gortc.local", caller="pager@gortc.local")
+        seen.append(leg)
+        with pytest.raises(LegFailed):
+            await leg.send("MESSAGE", "hello")
+        await call.sleep(1)
+
+    lab = Lab(pager)
+    bob = lab.user("bob")
+    lab.start("pager")
+    bob.answering("MESSAGE")
+    bob.leave()
+    lab.advance(121)
+    how = seen[0].ended
+    assert how is not None
+    assert (how.by, how.code, how.reason) == ("lost", 408, "the peer has lost its connection")
