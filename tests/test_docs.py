@@ -272,7 +272,7 @@ def test_services_names_what_a_service_may_use(documented: type) -> None:
         "adopt", "receive", "expect_answer", "expect_ack", "begin", "join", "leave", "keep_relid", "owns", "bind",
         "entered", "left", "failed", "arrived", "node", "channel", "lab", "user", "ours", "cseq", "invite_cseq",
         "settings", "release", "retire", "rest", "hold", "let_go", "expect_end", "forget_end", "rings_on", "sets_times",
-        "waits_for", "rseq",
+        "waits_for", "rseq", "end",
         "leg_of", "bridge", "early", "unheard", "reads", "ask_again", "interval_wanted", "wait_for_return",
         "lose_patience",
     }  # fmt: skip

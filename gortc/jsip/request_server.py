@@ -35,9 +35,10 @@ class RequestServer(Transaction):
         """One final response, and it is over: the channel is reliable, so nothing lingers."""
         self.close()
         self.layer.below.send(response)
-        if self.session.lone and self.session.ended is None:
-            self.session.ended = US, response.code, response.headers
-        self.session.finished(self)
+        session = self.session
+        if session.lone and session.ended is None:
+            session.ended = US, response.code, response.headers
+        session.finished(self)
 
     def give_up(self, _: Any) -> None:
         """The service did not answer in time: 408. In a call 504, which ends nothing (RFC 5057 section 5.1): the

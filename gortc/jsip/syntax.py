@@ -110,12 +110,13 @@ class Syntax:
             if type(headers) is not dict:
                 return self._drop(channel, "not a JSON object")
             try:
-                if len(data) > 2 * DEPTH_MAX and (BRACKET in data or BRACE in data[1:]) and too_deep(data, headers):
+                size = len(data)
+                if size > 2 * DEPTH_MAX and (BRACKET in data or BRACE in data[1:]) and too_deep(data, headers):
                     raise BadMessage(f"nested deeper than {DEPTH_MAX} levels")
                 if channel.guest is not None:
                     channel.guest.sign(headers)
                 message = read(headers)
-                if len(data) > NAME_MAX:
+                if size > NAME_MAX:
                     check_names(headers)
                 message.data = SENT
             except BadMessage as bad:

@@ -190,9 +190,13 @@ class Transactions:
         if transaction is None or transaction.request is not message.request:
             self.journal.note("late response", message.session.channel.name, message)
             return
-        data, below = message.data, self.below
-        large = (data is None or len(data) > below.frame_max) and message.code > 100  # a 100 may never go out
-        if large and transaction.unfinished and not below.fits(message):
+        data = message.data
+        if (
+            (data is None or len(data) > self.below.frame_max)
+            and message.code > 100  # which may never go out
+            and transaction.unfinished
+            and not self.below.fits(message)
+        ):
             self._replace(transaction, message)
         else:
             transaction.step(EVENTS[message.code], message)

@@ -284,7 +284,7 @@ class Call:
 
     def _finish(self, code: int = 500, reason: str = UNANSWERED, parting: Headers | None = None) -> None:
         if self.task.owns(self):  # else it has become another service's
-            self.task.finish(code, reason, parting=parting)
+            self.task.end(code, reason, parting)
 
     def _join(self, request: Request) -> None:
         if request.local or request.method == BYE:

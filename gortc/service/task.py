@@ -196,7 +196,7 @@ class Task(Owner):
     def _fail(self, failure: Failure) -> None:
         dialogues = [session.dialogue_id for session in self.sessions]
         self.context.failed(failure, dialogues)
-        self._end(500, "service failed", {"Reason": "service failed"})
+        self.end(500, "service failed", {"Reason": "service failed"})
 
     # what the instance may do
 
@@ -381,9 +381,10 @@ class Task(Owner):
             parting = {"Reason": bye_reason}
         if parting:
             check_headers(parting)
-        self._end(code, reason, parting)
+        self.end(code, reason, parting)
 
-    def _end(self, code: int, reason: str, parting: Headers | None) -> None:
+    def end(self, code: int, reason: str, parting: Headers | None) -> None:
+        """As `finish`, which looks at what it is given."""
         if self._ended:
             return
         self._ended = True

@@ -724,3 +724,15 @@ def test_a_defect_as_a_refused_message_is_told_of_is_counted(stage: Stage) -> No
     stage.node.syntax.refused(alice.channel, b"no JSON", 413, "too large")
     stage.counted("refused by the peer", "stack failure")
     stage.failures.clear()
+
+
+@pytest.mark.proves("C-78")
+def test_a_provisional_response_that_the_peer_refuses_is_only_dropped(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 180")
+    stage.forget()
+    alice = stage.person("alice")
+    stage.node.syntax.refused(alice.channel, orjson.dumps(alice.inbox[-1]), 413, "too large")
+    stage.counted("refused by the peer")
+    stage.said()
+    stage.play("service 486", "alice ACK")
+    stage.forget()
