@@ -89,9 +89,7 @@ class Room:
         }.get(message.method)  # fmt: skip
         if entry is not None:
             entry(message)
-        elif (
-            not message.local and message.method != "CANCEL"
-        ):  # which takes back nothing: each INVITE is answered at once
+        elif not message.local and message.method != "CANCEL":  # INVITEs are answered at once
             self.refuse(message)
 
     # who is here

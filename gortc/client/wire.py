@@ -13,8 +13,6 @@ from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionClosed
 from twisted.python.failure import Failure
 
-TEXT = 1  # RFC 6455 section 5.2: the opcode of a text frame
-
 Received = Callable[[bytes], None]
 """Is called with each message's text."""
 
@@ -35,7 +33,7 @@ class Wire(WebSocketClientProtocol):  # type: ignore[misc]
         """Write one text frame; False where the connection is closing."""
         if self.state != self.STATE_OPEN:
             return False
-        self.sendFrame(TEXT, data)
+        self.sendFrame(self.MESSAGE_TYPE_TEXT, data)
         return True
 
     def close(self, code: int = 1000, reason: str = "") -> None:

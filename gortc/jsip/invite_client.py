@@ -73,8 +73,8 @@ class InviteClient(Transaction):
     def refuse(self, response: Response) -> None:
         """A 3xx..6xx: the stack sends the ACK (RFC 3261 section 17.1.1.3)."""
         self.close()
-        if self.first and self.dialogue.ended is None:
-            self.dialogue.ended = STACK if response.local else PEER, response.code, response.headers
+        if self.first:
+            self.dialogue.ends(STACK if response.local else PEER, response.code, response.headers)
         if not response.local:
             self.dialogue.ack(self.request)
         self.dialogue.refused(self, response)
@@ -82,15 +82,15 @@ class InviteClient(Transaction):
     def cancel(self, cancel: Request | None) -> None:
         """The service gives up: its CANCEL (or ours, where the service has gone) goes out; the final response is
         waited for."""
-        if self.first and self.dialogue.ended is None:
-            self.dialogue.ended = US, 487, cancel.headers if cancel is not None else None
+        if self.first:
+            self.dialogue.ends(US, 487, cancel.headers if cancel is not None else None)
         self._send_cancel(cancel)
 
     def no_answer(self, why: str | None) -> None:
         """No final response in time: CANCEL, and a local 408 to the service, once."""
         late = self.local(408)
-        if self.first and self.dialogue.ended is None:
-            self.dialogue.ended = STACK, 408, late.headers
+        if self.first:
+            self.dialogue.ends(STACK, 408, late.headers)
         reason = why or cause(408, "no answer in time")
         self._send_cancel(self.dialogue.related(CANCEL, self.request, {"Reason": reason}))
         self.dialogue.deliver(late)

@@ -81,15 +81,14 @@ class InviteServer(Transaction):
         self.wait(self.layer.error_unacked)
         self.layer.below.send(response)
         if self.first:
-            if self.dialogue.ended is None:
-                self.dialogue.ended = US, response.code, response.headers
+            self.dialogue.ends(US, response.code, response.headers)
             self.dialogue.step(FAILURE, response)
         self.dialogue.finished(self)
 
     def cancelled(self, cancel: Request) -> None:
         """RFC 3261 section 9.2: the UAS answers the INVITE with 487; the CANCEL has been answered 200."""
-        if self.first and self.dialogue.ended is None:
-            self.dialogue.ended = PEER, 487, cancel.headers
+        if self.first:
+            self.dialogue.ends(PEER, 487, cancel.headers)
         self.answer(487)
         self.dialogue.deliver(cancel)
 
@@ -111,8 +110,8 @@ class InviteServer(Transaction):
         gets 504, which ends nothing (RFC 5057 section 5.1)."""
         code = 408 if self.first else 504
         cancel = self._local(CANCEL, {"Reason": why or cause(408, "no answer in time")})
-        if self.first and self.dialogue.ended is None:
-            self.dialogue.ended = STACK, code, cancel.headers
+        if self.first:
+            self.dialogue.ends(STACK, code, cancel.headers)
         self.answer(code)
         self.dialogue.deliver(cancel)
 

@@ -149,8 +149,7 @@ class InviteSession(Session):
 
     def hung_up(self, request: Request) -> None:
         """A BYE: ACK, where its 200 has none; 200; 487 to each open request of the peer's (RFC 3261 section 15.1.2)."""
-        if self.ended is None:
-            self.ended = PEER, 0, request.headers
+        self.ends(PEER, 0, request.headers)
         self._acknowledge()
         self.layer.answer(request, 200)
         self.answer_open(487)
@@ -319,8 +318,7 @@ class InviteSession(Session):
 
     def send_bye(self, request: Request) -> None:
         """We hang up: each open request of the peer's gets its answer first; an unacknowledged 200 its ACK."""
-        if self.ended is None:
-            self.ended = US, 0, request.headers
+        self.ends(US, 0, request.headers)
         self.answer_open(487)
         self._acknowledge()
         self._stop_clock()
@@ -389,8 +387,7 @@ class InviteSession(Session):
 
     def leave_both(self, reason: str) -> None:
         """BYE to the peer, BYE (local) to the service."""
-        if self.ended is None:
-            self.ended = STACK, 408, {"Reason": reason}
+        self.ends(STACK, 408, {"Reason": reason})
         self.send_bye(self.make(BYE, {"Reason": reason}))
         self._tell_bye(reason)
 
@@ -411,8 +408,7 @@ class InviteSession(Session):
 
     def peer_gone(self) -> None:
         """Where they talked, it is as if the peer had hung up."""
-        if self.ended is None:
-            self.ended = LOST, 408, {"Reason": GONE}
+        self.ends(LOST, 408, {"Reason": GONE})
         self._tell_end(GONE)
         super().peer_gone()
 

@@ -36,8 +36,8 @@ class RequestServer(Transaction):
         self.close()
         self.layer.below.send(response)
         session = self.session
-        if session.lone and session.ended is None:
-            session.ended = US, response.code, response.headers
+        if session.lone:
+            session.ends(US, response.code, response.headers)
         session.finished(self)
 
     def give_up(self, _: Any) -> None:

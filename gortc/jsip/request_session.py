@@ -26,8 +26,7 @@ class RequestSession(Session):
 
     def answered(self, transaction: Transaction, response: Response) -> None:
         """The final response goes up, and the session ends."""
-        if self.ended is None:
-            self.ended = STACK if response.local else PEER, response.code, response.headers
+        self.ends(STACK if response.local else PEER, response.code, response.headers)
         self.deliver(response)
         self.end()
 

@@ -101,10 +101,14 @@ class Session:
         if self.owner is not None:
             self.owner.receive(event(PEER_RESUMED, self))
 
+    def ends(self, by: str, code: int, headers: Headers | None) -> None:
+        """It is about to end, or has; what was said first holds."""
+        if self.ended is None:
+            self.ended = by, code, headers
+
     def peer_gone(self) -> None:
         """The peer has not come back in its grace: 408 to what it had to answer, then TERM."""
-        if self.ended is None:
-            self.ended = LOST, 408, {"Reason": GONE}
+        self.ends(LOST, 408, {"Reason": GONE})
         for key in list(self.transactions):
             transaction = self.transactions.get(key)
             if transaction is not None:

@@ -260,11 +260,8 @@ class Syntax:
     def _answer(self, channel: Channel, headers: Headers) -> bool:
         """Send what no session stands behind, a response most often; False where it is too large, or can't be
         written."""
-        try:
-            data = dumps(headers)
-        except TypeError:
-            return False
-        if len(data) > self.frame_max:
+        data = written(headers)
+        if not 0 < len(data) <= self.frame_max:
             return False
         if channel.send(data) == 0:
             if "Code" in headers:

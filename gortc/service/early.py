@@ -118,8 +118,7 @@ class Early:
 
         RAck is the response's RSeq, the INVITE's CSeq and INVITE (RFC 3262 section 7.2), which differ leg by leg.
         """
-        rack: Any = prack.headers.get("RAck")
-        number, _, rest = rack.partition(" ") if isinstance(rack, str) else ("", "", "")
+        number, rest = acknowledges(prack)
         whose = self._numbers.get(int(number)) if number.isascii() and number.isdigit() and len(number) < 16 else None
         if whose is None or not rest:
             return None
@@ -132,11 +131,17 @@ class Early:
 def renumbered(prack: Request, leg: Leg) -> Headers:
     """What goes to the one callee of a caller whose PRACK it is: its RAck names our INVITE, not the caller's."""
     headers = prack.carried
-    rack = headers.get("RAck")
-    number, _, rest = rack.partition(" ") if isinstance(rack, str) else ("", "", "")
+    number, rest = acknowledges(prack)
     if rest:
         headers["RAck"] = f"{number} {leg.request.cseq} INVITE"
     return headers
+
+
+def acknowledges(prack: Request) -> tuple[str, str]:
+    """The RSeq that its RAck names, and the rest of it; empty where it has none."""
+    rack: Any = prack.headers.get("RAck")
+    number, _, rest = rack.partition(" ") if isinstance(rack, str) else ("", "", "")
+    return number, rest
 
 
 def rings(session: Session) -> bool:

@@ -272,7 +272,7 @@ class Leg:
         if self._acks and self._patience is None:
             gone = self.session is not None and self.session.channel.closed
             seconds = 0.0 if gone else max(0.0, self.call.times.absent - self._away_for)
-            self._patience = self.call.timers.start(seconds, _lose_patience, self)
+            self._patience = self.call.timers.start(seconds, Leg.lose_patience, self)
 
     def lose_patience(self) -> None:
         """It does not come back: no ACK is waited for any more."""
@@ -617,11 +617,6 @@ def _after(outcome: Any, tidy: Callable[[], object]) -> Any:
 
 def _ignore(_: object) -> None:
     """Nobody waits for this failure."""
-
-
-def _lose_patience(leg: Leg) -> None:
-    """The peer of `leg` has been away for too long."""
-    leg.lose_patience()
 
 
 def _is_open(request: Request) -> bool:

@@ -375,8 +375,7 @@ class Task(Owner):
 
         Raises ValueError where one of them is not the service's to set, or `code` is none of a refusal (300..699).
         """
-        if type(code) is not int or code != 500:
-            check_refusal(code)
+        check_refusal(code)
         if bye_reason:
             parting = {"Reason": bye_reason}
         if parting:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from gortc.transport.outbound import Link
 
 PROTOCOL_ERROR = 1002
-TEXT = 1  # RFC 6455 section 5.2: the opcode of a text frame
 REPLACED = 4001
 
 
@@ -170,7 +169,7 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         """Write one text frame; False where the connection is closing."""
         if self.state != self.STATE_OPEN or (self._stalled_since is not None and self._overflows(len(data))):
             return False
-        self.sendFrame(TEXT, data)  # it raises nothing; how large a message may be has been looked at
+        self.sendFrame(self.MESSAGE_TYPE_TEXT, data)  # it raises nothing; how large a message may be has been looked at
         return True
 
     def hush(self, seconds: float) -> None:
