@@ -514,7 +514,8 @@ class Leg:
     def release(self) -> None:
         """The call is over: hold on to nothing that leads back to it, and let nobody wait for an answer in vain."""
         answers, self._answers, self._acks = self._answers, None, None
-        self._end()
+        if not self.over:
+            self._end()
         if answers:
             for answered in answers.values():
                 if isinstance(answered, Awaited) and not answered.done.called:
