@@ -83,7 +83,7 @@ class InviteServer(Transaction):
         if self.first:
             self.dialogue.ends(US, response.code, response.headers)
             self.dialogue.step(FAILURE, response)
-        self.dialogue.finished(self)
+        self.dialogue.finished(self, response)
 
     def cancelled(self, cancel: Request) -> None:
         """RFC 3261 section 9.2: the UAS answers the INVITE with 487; the CANCEL has been answered 200."""

@@ -213,7 +213,7 @@ class InviteSession(Session):
 
     def accepted(self, transaction: Invite, response: Response) -> None:
         """A 2xx to an INVITE, either way."""
-        self.finished(transaction)
+        self.finished(transaction, response)
         if transaction.first:
             self.step(SUCCESS, response)
         else:
@@ -221,7 +221,7 @@ class InviteSession(Session):
 
     def refused(self, transaction: Invite, response: Response) -> None:
         """A 3xx..6xx to an INVITE of ours, which the stack has ACKed."""
-        self.finished(transaction)
+        self.finished(transaction, response)
         if transaction.first:
             self.step(FAILURE, response)
             self.deliver(response)
@@ -232,7 +232,7 @@ class InviteSession(Session):
 
     def crossed(self, transaction: Invite, response: Response | None) -> None:
         """A 2xx to an INVITE that we cancelled; the stack has ACKed it. `response` is None where nobody waits."""
-        self.finished(transaction)
+        self.finished(transaction, response)
         if transaction.first:
             self.step(SUCCESS)
             if response is not None:
@@ -242,7 +242,7 @@ class InviteSession(Session):
 
     def given_up(self, transaction: InviteClient) -> None:
         """An INVITE whose failure the service was told long ago is done."""
-        self.finished(transaction)
+        self.finished(transaction, None)
         if transaction.first:
             self.end()
 
@@ -253,7 +253,7 @@ class InviteSession(Session):
 
     def answered(self, transaction: Transaction, response: Response) -> None:
         """The final response to another request of ours."""
-        self.finished(transaction)
+        self.finished(transaction, response)
         request = transaction.request
         if response.code >= 300 and request.method == UPDATE and not request.local:
             self._as_agreed()
@@ -264,7 +264,7 @@ class InviteSession(Session):
         elif request.method != CANCEL:
             self._answered(response)
 
-    def finished(self, transaction: Transaction) -> None:
+    def finished(self, transaction: Transaction, response: Response | None) -> None:
         """A transaction has got its final response: another exchange may begin."""
         if self.exchange is transaction:
             self.exchange = None

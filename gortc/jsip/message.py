@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from gortc.jsip.methods import ALLOW, TERM
-from gortc.jsip.status import phrase
+from gortc.jsip.status import DESC
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
@@ -145,7 +145,7 @@ def answer(code: int, caller: str, callee: str, dialogue_id: str, cseq: int) -> 
     return {
         "Type": "RESPONSE",
         "Code": code,
-        "Desc": phrase(code),
+        "Desc": DESC[code],
         "From": caller,
         "To": callee,
         "DialogueID": dialogue_id,

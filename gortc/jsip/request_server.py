@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gortc.jsip.ended import STACK, US
+from gortc.jsip.ended import STACK
 from gortc.jsip.message import Response
 from gortc.jsip.transaction import EXPIRED, FAILURE, PROVISIONAL, SUCCESS, TRYING, Transaction
 
@@ -35,10 +35,7 @@ class RequestServer(Transaction):
         """One final response, and it is over: the channel is reliable, so nothing lingers."""
         self.close()
         self.layer.below.send(response)
-        session = self.session
-        if session.lone:
-            session.ends(US, response.code, response.headers)
-        session.finished(self)
+        self.session.finished(self, response)
 
     def give_up(self, _: Any) -> None:
         """The service did not answer in time: 408. In a call 504, which ends nothing (RFC 5057 section 5.1): the

@@ -30,8 +30,9 @@ class RequestSession(Session):
         self.deliver(response)
         self.end()
 
-    def finished(self, transaction: Transaction) -> None:
+    def finished(self, transaction: Transaction, response: Response) -> None:
         """The session ends with its transaction."""
+        self.ends(US, response.code, response.headers)
         self.end()
 
     def send_request(self, request: Request) -> None:

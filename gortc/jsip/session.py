@@ -75,8 +75,8 @@ class Session:
         """The final response to a request of ours, INVITE apart."""
         raise NotImplementedError
 
-    def finished(self, transaction: Transaction) -> None:
-        """We have given the final response to a request of the peer's."""
+    def finished(self, transaction: Transaction, response: Response) -> None:
+        """`response` is our final one to a request of the peer's."""
         raise NotImplementedError
 
     def deliver(self, message: Request | Response) -> None:

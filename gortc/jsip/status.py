@@ -70,3 +70,7 @@ _CLASSES: Final = {1: "Progress", 2: "Success", 3: "Redirection", 4: "Request Fa
 def phrase(code: int) -> str:
     """The reason phrase of `code` (100..699); one for its class where the code is not a known one."""
     return PHRASES.get(code) or _CLASSES.get(code // 100, "Global Failure")
+
+
+DESC: Final = {code: phrase(code) for code in range(100, 700)}
+"""The same, looked up: for what every response pays."""
