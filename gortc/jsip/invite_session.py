@@ -59,8 +59,8 @@ class InviteSession(Session):
     """`expire` is the session interval in seconds, `agreed` the one before our latest offer; `refresher` whether we
     refresh it, else the peer does.
 
-    `exchange` is the open PRACK, UPDATE or re-INVITE of either side: one at a time (RFC 3311 section 5.2, RFC 3261
-    section 14). `parting` is what the CANCEL of the first INVITE carried, for the BYE that may have to follow it.
+    `exchange` is the open re-INVITE, UPDATE or PRACK with a Body of either side: one at a time (RFC 3311 section 5.2,
+    RFC 3261 section 14). `parting` is what the CANCEL of the first INVITE carried, for the BYE that may have to follow it.
     """
 
     __slots__ = ("_clock", "agreed", "exchange", "expire", "missed", "parting", "refresher", "state")
@@ -127,10 +127,13 @@ class InviteSession(Session):
             self.deliver(request)
 
     def take_prack(self, request: Request) -> None:
-        """RFC 3262 section 3: only the INVITE's sender acknowledges its provisional responses."""
+        """RFC 3262 section 3: only the INVITE's sender acknowledges its provisional responses.
+
+        Without a Body it takes no part in an exchange (section 5): several may be open.
+        """
         if self.outgoing:
             self.unknown(request)
-        elif self._take_exchange(request):
+        elif "Body" not in request.headers or self._take_exchange(request):
             self.deliver(request)
 
     def too_soon(self, request: Request) -> None:
@@ -313,6 +316,8 @@ class InviteSession(Session):
         """Only the INVITE's sender acknowledges provisional responses (RFC 3262 section 4)."""
         if not self.outgoing:
             self.refuse_own(request, 481)
+        elif "Body" not in request.headers:
+            self.layer.below.send_request(request)
         elif self._may_exchange(request):
             self._send_exchange(request)
 

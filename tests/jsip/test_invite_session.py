@@ -701,7 +701,7 @@ def test_a_failed_one_leaves_the_call_as_it_was(stage: Stage) -> None:
 
 
 OPEN_EXCHANGES = [
-    (("alice INVITE", "service 183"), "PRACK"),
+    (("alice INVITE", "service 183"), "PRACK offer"),
     (("alice INVITE", "service 183"), "UPDATE offer"),
     (RECEIVED, "UPDATE offer"),
     (RECEIVED, "INVITE offer"),
@@ -715,7 +715,7 @@ def test_one_exchange_of_the_peer_open_at_a_time(stage: Stage, way: tuple[str, .
     stage.forget()
     stage.play("alice UPDATE offer")
     stage.said("alice > UPDATE", "alice < 491 UPDATE")
-    stage.play("alice PRACK")
+    stage.play("alice PRACK offer")
     stage.said("alice > PRACK", "alice < 491 PRACK")
     stage.play("service UPDATE offer")  # ours crosses it
     stage.said("service 491 UPDATE (local)")
@@ -726,6 +726,32 @@ def test_one_exchange_of_the_peer_open_at_a_time(stage: Stage, way: tuple[str, .
     stage.play("alice BYE")
     stage.forget()
     stage.play("wait 5")
+
+
+@pytest.mark.proves("S-38", "S-39")
+def test_a_prack_that_offers_nothing_is_no_exchange(stage: Stage) -> None:
+    stage.play("alice INVITE", "service 183", "alice PRACK", "alice PRACK", "alice UPDATE offer", "alice PRACK")
+    stage.said(
+        "alice > INVITE", "service INVITE", "alice < 183 INVITE", "alice > PRACK", "service PRACK", "alice > PRACK",
+        "service PRACK", "alice > UPDATE", "service UPDATE", "alice > PRACK", "service PRACK",
+    )  # fmt: skip
+    stage.play("alice PRACK offer")
+    stage.said("alice > PRACK", "alice < 491 PRACK")
+    stage.play("alice BYE")
+    stage.forget()
+    stage.play("wait 5")
+
+
+@pytest.mark.proves("S-39")
+def test_a_prack_of_ours_that_offers_nothing_is_no_exchange(stage: Stage) -> None:
+    stage.play("service INVITE", "bob 183", "service UPDATE offer", "service PRACK", "service PRACK")
+    stage.said(
+        "bob < INVITE", "bob > 183 INVITE", "service 183 INVITE", "bob < UPDATE", "bob < PRACK", "bob < PRACK",
+    )  # fmt: skip
+    stage.play("service PRACK offer")
+    stage.said("service 491 PRACK (local)")
+    stage.play("bob BYE")
+    stage.forget()
 
 
 @pytest.mark.proves("S-38", "S-39")

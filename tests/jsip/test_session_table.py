@@ -174,7 +174,7 @@ SENT_IN_INCOMING = {
 SENT_IN_OUTGOING = {
     "calling": {"INVITE": "491", "UPDATE": "481", "PRACK": "481", "INFO": "out", "BYE": "dropped"},
     "early": {"INVITE": "491", "UPDATE": "out", "PRACK": "out", "INFO": "out", "BYE": "dropped"},
-    "answered": {"INVITE": "491", "UPDATE": "491", "PRACK": "491", "INFO": "out"},
+    "answered": {"INVITE": "491", "UPDATE": "491", "PRACK": "out", "PRACK offer": "491", "INFO": "out"},
     "confirmed": {"INVITE": "out", "UPDATE": "out", "PRACK": "out", "INFO": "out", "CANCEL": "dropped"},
     "cancelling": {"INVITE": "481", "UPDATE": "481", "PRACK": "481", "INFO": "481", "BYE": "dropped"},
     "leaving": {"INVITE": "481", "UPDATE": "481", "PRACK": "481", "INFO": "481", "BYE": "dropped"},
@@ -199,7 +199,8 @@ def test_sent_request(stage: Stage, peer: str, way: list[str], method: str, resu
     session = stage.session
     assert isinstance(session, InviteSession)
     before = session.state
-    sent = stage.task.request(session, method)
+    method, _, body = method.partition(" ")
+    sent = stage.task.request(session, method, body or None)
     stage.said(*([f"{peer} < {method}"] if result == "out" else []))  # a local answer never comes within the call
     stage.advance()
     if result == "out":

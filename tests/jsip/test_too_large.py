@@ -631,6 +631,16 @@ def test_a_response_that_is_refused(stage: Stage, code: int, said: list[str]) ->
 
 
 @pytest.mark.proves("C-78")
+def test_a_response_in_a_call_that_is_refused(stage: Stage) -> None:
+    stage.play(*RECEIVED, "alice INFO", "service 200 INFO")
+    stage.forget()
+    refuse(stage, stage.person("alice").inbox[-1])
+    stage.said("alice < 500 INFO")
+    stage.play("alice BYE")
+    stage.forget()
+
+
+@pytest.mark.proves("C-78")
 def test_a_200_to_an_invite_that_is_refused(stage: Stage) -> None:
     stage.play("alice INVITE", "service 200")
     stage.forget()

@@ -75,7 +75,7 @@ class Book:
 
     `unacked`: INVITEs of the peer's that have their final response, with its code and when the ACK is waited for no
     longer. `owed`: our INVITEs whose final response we have not acknowledged, with its code; `ack_now`: one that the
-    stack itself must acknowledge at once. `exchange`: the one PRACK, UPDATE or re-INVITE that may be open. `used`: the
+    stack itself must acknowledge at once. `exchange`: the one re-INVITE, UPDATE or PRACK with a Body that may be open. `used`: the
     server's CSeqs. `invited`: the peer's latest INVITE. `must_leave`: a 200 has crossed our CANCEL. `away`: the peer
     has no connection; `held` are our requests that wait for it.
     """
@@ -161,7 +161,7 @@ class Book:
             return (481,)  # S-34, S-36
         if method == UPDATE and "Body" not in headers:
             return (423,) if self._brief(headers) else (200,)  # S-47, S-49
-        if method in (INVITE, UPDATE, PRACK):
+        if method in (INVITE, UPDATE) or (method == PRACK and "Body" in headers):
             if self.exchange is not None:
                 return (491,)  # S-38
             if method != PRACK and self._brief(headers):
@@ -196,7 +196,8 @@ class Book:
             ask = Ask(method, cseq, now + times.transaction)
         ask.must = must
         self.theirs[cseq] = ask
-        if must is None and (method in (PRACK, UPDATE) or (method == INVITE and not ask.first)):
+        exchange = method == UPDATE or (method == PRACK and "Body" in headers) or (method == INVITE and not ask.first)
+        if must is None and exchange:
             self.exchange = ask
         return must is None
 
@@ -307,7 +308,8 @@ class Book:
             early = () if method == INVITE else (EARLY,)
             assert self.state in (*TALKING, *early), f"{method} in {self.state}"
             assert method != PRACK or not self.up, "PRACK from the callee (S-34)"
-            if method != UPDATE or "Body" in headers or BY_SERVICE in headers:  # else it is a refresh of the stack's
+            # An UPDATE without a Body is a refresh of the stack's, a PRACK without one is no exchange.
+            if method == INVITE or "Body" in headers or (method == UPDATE and BY_SERVICE in headers):
                 assert not self.owed, f"{method} before the ACK of {self.owed} (S-39)"
                 assert self.exchange is None, f"{method} while a {self.exchange and self.exchange.method} is open"
                 self.exchange = ask
