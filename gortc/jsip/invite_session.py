@@ -60,7 +60,8 @@ class InviteSession(Session):
     refresh it, else the peer does.
 
     `exchange` is the open re-INVITE, UPDATE or PRACK with a Body of either side: one at a time (RFC 3311 section 5.2,
-    RFC 3261 section 14). `parting` is what the CANCEL of the first INVITE carried, for the BYE that may have to follow it.
+    RFC 3261 section 14). `parting` is what the CANCEL of the first INVITE carried, for the BYE that may have to follow
+    it.
     """
 
     __slots__ = ("_clock", "agreed", "exchange", "expire", "missed", "parting", "refresher", "state")

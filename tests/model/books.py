@@ -75,9 +75,9 @@ class Book:
 
     `unacked`: INVITEs of the peer's that have their final response, with its code and when the ACK is waited for no
     longer. `owed`: our INVITEs whose final response we have not acknowledged, with its code; `ack_now`: one that the
-    stack itself must acknowledge at once. `exchange`: the one re-INVITE, UPDATE or PRACK with a Body that may be open. `used`: the
-    server's CSeqs. `invited`: the peer's latest INVITE. `must_leave`: a 200 has crossed our CANCEL. `away`: the peer
-    has no connection; `held` are our requests that wait for it.
+    stack itself must acknowledge at once. `exchange`: the one re-INVITE, UPDATE or PRACK with a Body that may be open.
+    `used`: the server's CSeqs. `invited`: the peer's latest INVITE. `must_leave`: a 200 has crossed our CANCEL. `away`:
+    the peer has no connection; `held` are our requests that wait for it.
     """
 
     name: str

@@ -273,6 +273,24 @@ def test_reliable_responses_are_numbered_in_the_callers_dialogue() -> None:
     over_answered(lab, call, carol)
 
 
+@pytest.mark.proves("S-38", "S-69")
+def test_two_pracks_at_once() -> None:
+    """Both responses were on their way before the first PRACK was."""
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(183, "bob's", RSeq=1)
+    carol.reply(180, RSeq=1)
+    call.expect(183, RSeq=1)
+    call.expect(180, RSeq=2)
+    one, other = call.send("PRACK", RAck="1 1 INVITE"), call.send("PRACK", RAck="2 1 INVITE")
+    carol.reply(200, to=carol.expect("PRACK", RAck="1 1 INVITE"))
+    call.expect(200, CSeq=other["CSeq"])
+    bob.reply(200, to=bob.expect("PRACK", RAck="1 1 INVITE"))
+    call.expect(200, CSeq=one["CSeq"])
+    bob.reply(200, "an answer")
+    cancelled(carol)
+    over_answered(lab, call, bob)
+
+
 @pytest.mark.proves("S-69")
 def test_a_prack_goes_by_its_number_also_where_another_one_has_the_early_media() -> None:
     lab, call, (bob, carol) = forked("bob", "carol")
