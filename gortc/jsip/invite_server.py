@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 PROCEEDING: Final = "proceeding"
 QUIET: Final = "quiet"  # half of its time has passed, and the peer has heard nothing
+LATE: Final = "late"  # its time is up, and that of the callee that was rung for it will be in a moment
 ACCEPTED: Final = "accepted"  # RFC 6026: a 2xx went out, its ACK is awaited
 COMPLETED: Final = "completed"  # a 3xx..6xx went out, its ACK is awaited
 DONE: Final = "done"
 
-AS_GOOD_AS_AT_ONCE: Final = 1.0
+MOMENT: Final = 1.0
 """A callee that is rung so many seconds after its caller has asked has as much time as the caller."""
 
 
@@ -98,12 +99,30 @@ class InviteServer(Transaction):
     def keep(self, _: Any) -> None:
         """RFC 3261 section 13.3.1.1: a caller must hear something now and then, where the callee that rings for it has
         more time left than itself."""
-        owner = self.dialogue.owner
-        heard = self.layer.timers.clock.seconds() - self.layer.quiet.seconds
-        if self.first and owner is not None and owner.rings_on(heard + AS_GOOD_AS_AT_ONCE):
+        if self._callee_has(self.layer.quiet.seconds + MOMENT):
             self.step(PROVISIONAL, response(self.request, 183))
         else:
             self.wait(self.layer.quiet)  # the other half
+
+    def last_moment(self, why: str | None) -> None:
+        """The service learns first that the callee does not answer: it may ring another one, or say what it wants."""
+        if why is None and self._callee_has(-MOMENT):
+            self.wait(self.layer.moment)
+        else:
+            self.no_answer(why)
+
+    def keep_or_refuse(self, why: str | None) -> None:
+        """It rings another one, or not."""
+        if why is None and self._callee_has(MOMENT):
+            self.step(PROVISIONAL, response(self.request, 183))
+        else:
+            self.no_answer(why)
+
+    def _callee_has(self, seconds: float) -> bool:
+        """Whether a callee that rings for the peer has more than that left."""
+        owner = self.dialogue.owner
+        started = self.layer.timers.clock.seconds() - self.layer.ringing.seconds + seconds
+        return self.first and owner is not None and owner.rings_on(started)
 
     def no_answer(self, why: str | None) -> None:
         """The service did not answer in time: 408, and the service is told as if the peer had cancelled. A re-INVITE
@@ -189,7 +208,15 @@ S.TABLE = {
         SUCCESS: (ACCEPTED, S.accept),
         FAILURE: (COMPLETED, S.refuse),
         CANCELLED: (QUIET, S.cancelled),
-        EXPIRED: (QUIET, S.no_answer),
+        EXPIRED: (LATE, S.last_moment),
+    },
+    LATE: {
+        TRYING: (LATE, S.trying),
+        PROVISIONAL: (PROCEEDING, S.ring),
+        SUCCESS: (ACCEPTED, S.accept),
+        FAILURE: (COMPLETED, S.refuse),
+        CANCELLED: (LATE, S.cancelled),
+        EXPIRED: (LATE, S.keep_or_refuse),
     },
     ACCEPTED: {
         ACKED: (DONE, S.confirm),

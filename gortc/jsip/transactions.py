@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from gortc.jsip.delays import Delays
 from gortc.jsip.invite_client import InviteClient
-from gortc.jsip.invite_server import InviteServer
+from gortc.jsip.invite_server import MOMENT, InviteServer
 from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Headers, Message, Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, FREE, INVITE, STARTERS
@@ -54,6 +54,7 @@ class Transactions:
         self.provisional = timers.queue(times.provisional, expire)
         self.ringing = timers.queue(times.invite, expire)
         self.quiet = timers.queue(times.invite / 2, expire)
+        self.moment = timers.queue(MOMENT, expire)
         self.ringing_in_all = timers.queue(times.invite_max, expire)
         self.cancelling = timers.queue(times.cancel, expire)
         self.unacked = timers.queue(times.ack, expire)

@@ -59,7 +59,11 @@ INVITE_SERVER: Cells = {
     },
     "quiet": {
         "100": "quiet", "1xx": "proceeding", "2xx": "accepted", "3xx-6xx": "completed", "CANCEL": "quiet",
-        "expired": "quiet",
+        "expired": "late",
+    },
+    "late": {
+        "100": "late", "1xx": "proceeding", "2xx": "accepted", "3xx-6xx": "completed", "CANCEL": "late",
+        "expired": "late",
     },
     "accepted": {"ACK": "done", "CANCEL": "accepted", "expired": "done", "refused": "done"},
     "completed": {"ACK": "done", "CANCEL": "completed", "expired": "done", "refused": "completed"},
@@ -163,9 +167,12 @@ INVITE_CLIENT_PLAY: Play = {
     ("abandoned", "expired"): ("wait 32", "done", ["service TERM"]),
 }  # fmt: skip
 
+RING_BOB = "a leg of the same instance"
+
 INVITE_SERVER_WAYS = {
     "proceeding": ["alice INVITE"],
     "quiet": ["alice INVITE", "wait 30"],
+    "late": ["alice INVITE", "wait 0.5", RING_BOB, "wait 59.5"],
     "accepted": ["alice INVITE", "service 200"],
     "completed": ["alice INVITE", "service 486"],
 }
@@ -189,6 +196,18 @@ INVITE_SERVER_PLAY: Play = {
         "alice CANCEL", "completed", ["alice > CANCEL", "alice < 200 CANCEL", "alice < 487 INVITE", "service CANCEL"],
     ),
     ("quiet", "expired"): ("wait 30", "completed", ["alice < 408 INVITE", "service CANCEL (local)"]),
+    ("late", "100"): ("service 100 INVITE", "late", []),
+    ("late", "1xx"): ("service 180 INVITE", "proceeding", ["alice < 180 INVITE"]),
+    ("late", "2xx"): ("service 200 INVITE", "accepted", ["alice < 200 INVITE"]),
+    ("late", "3xx-6xx"): ("service 486 INVITE", "completed", ["alice < 486 INVITE"]),
+    ("late", "ACK"): ("alice ACK", "late", ["alice > ACK"]),
+    ("late", "CANCEL"): (
+        "alice CANCEL", "completed", ["alice > CANCEL", "alice < 200 CANCEL", "alice < 487 INVITE", "service CANCEL"],
+    ),
+    ("late", "expired"): (
+        "wait 1", "completed",
+        ["bob < CANCEL", "service 408 INVITE (local)", "alice < 408 INVITE", "service CANCEL (local)"],
+    ),
     ("accepted", "100"): ("service 100", "accepted", []),
     ("accepted", "1xx"): ("service 180", "accepted", []),
     ("accepted", "2xx"): ("service 200", "accepted", []),
@@ -231,20 +250,25 @@ def test_each_event_in_each_state(
     state: str,
     event: str,
 ) -> None:
-    stage.play(*way)
+    for step in way:
+        if step == RING_BOB:
+            stage.task.open(stage.person("bob").name)
+        else:
+            stage.play(step)
     stage.forget()
-    transaction = stage.session.transactions[key]
+    session = stage.session if RING_BOB not in way else stage.probe.messages[0].session
+    transaction = session.transactions[key]
     assert type(transaction) is machine
     assert transaction.state == state
-    step, after, said = play
-    if step:
-        stage.play(step)
+    then, after, said = play
+    if then:
+        stage.play(then)
     else:  # it comes from below
         transaction.step(event, "too large for the peer")
     stage.said(*said)
     assert transaction.state == after
     assert (key in transaction.session.transactions) == (after != "done")
-    if said == [] and step == "service CANCEL":  # the session has dropped it already
+    if said == [] and then == "service CANCEL":  # the session has dropped it already
         stage.counted("send CANCEL in cancelling")
         transaction.step("CANCEL")
         stage.said()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
+from gortc import Call, LegFailed, service
 from gortc.testing import Lab, Talk, User
 from slp_plugins.hunt400 import hunt400
 
@@ -376,6 +379,40 @@ def test_nor_does_one_that_may_ring_for_long() -> None:
     leg = two.answering()
     lab.advance(50)
     for _ in range(3):
+        call.expect(183)
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+@pytest.mark.proves("S-25", "S-65")
+@pytest.mark.parametrize("apart", [0, 0.5])
+def test_nor_do_agents_whom_the_service_gives_no_time(apart: float) -> None:
+    """Each one's time is up as the caller's is: the service has the first word."""
+
+    @service("patient")
+    async def patient(call: Call) -> None:
+        await call.sleep(apart)
+        for name in ("agent1", "agent2", "agent3"):
+            leg = call.leg(f"{name}@gortc.local")
+            with suppress(LegFailed):
+                await call.caller.answer(await leg.invite(call.caller.offer, ringing=call.caller.ring))
+                await call.bridge(call.caller, leg)
+                return
+        call.caller.reject(480)
+
+    lab = Lab(patient)
+    alice, *agents = lab.users("alice", "agent1", "agent2", "agent3")
+    call = alice.call("100", "an offer")
+    lab.advance(apart)
+    for agent in agents[:-1]:
+        leg = agent.answering()
+        lab.advance(60)
+        leg.reply(200, to=leg.expect("CANCEL"))
+        leg.reply(487)
+        leg.expect("ACK")
+    leg = agents[-1].answering()
+    lab.advance(50)
+    for _ in range(2):
         call.expect(183)
     talk(call, leg)
     finish(lab, call, leg)
