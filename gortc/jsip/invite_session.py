@@ -56,15 +56,14 @@ MISSED_MAX: Final = 3
 
 
 class InviteSession(Session):
-    """`expire` is the session interval in seconds, `agreed` the one before our latest offer; `refresher` whether we
-    refresh it, else the peer does.
+    """`expire` is the session interval in seconds; `refresher` whether we refresh it, else the peer does.
 
     `exchange` is the open re-INVITE, UPDATE or PRACK with a Body of either side: one at a time (RFC 3311 section 5.2,
-    RFC 3261 section 14). `parting` is what the CANCEL of the first INVITE carried, for the BYE that may have to follow
-    it.
+    RFC 3261 section 14), `offered` the session interval that it asks for, 0 for none. `parting` is what the CANCEL of
+    the first INVITE carried, for the BYE that may have to follow it.
     """
 
-    __slots__ = ("_clock", "agreed", "exchange", "expire", "missed", "parting", "refresher", "state")
+    __slots__ = ("_clock", "exchange", "expire", "missed", "offered", "parting", "refresher", "state")
 
     state: str
 
@@ -81,7 +80,8 @@ class InviteSession(Session):
         super().__init__(layer, channel, dialogue_id, uri, caller, callee, outgoing)
         self.state = NEW
         self.exchange: Transaction | None = None
-        self.expire = self.agreed = layer.times.session
+        self.expire = layer.times.session
+        self.offered = 0
         self.refresher = outgoing
         self.missed = 0
         self.parting: Headers | None = None
@@ -110,7 +110,10 @@ class InviteSession(Session):
 
     def incoming(self, request: Request) -> None:
         """The first INVITE of a peer."""
-        if self._take_expire(request, refreshes=True):
+        interval = self._interval(request)
+        if interval:
+            self.expire = interval
+            self.refresher = "Expire" not in request.headers  # who sends none will not refresh, so its receiver does
             self.deliver(request)
 
     def hand_on(self, request: Request) -> None:
@@ -120,12 +123,16 @@ class InviteSession(Session):
     def take_offer(self, request: Request) -> None:
         """A re-INVITE, or an UPDATE with a Body, goes to the service; one without is a refresh, answered here."""
         if request.method == UPDATE and "Body" not in request.headers:
-            if self._take_expire(request):
+            interval = self._interval(request)
+            if interval:
+                self.expire = interval
                 self._restart_clock()
                 self._transaction(request).answer(200)
-        elif self._take_exchange(request) and self._take_expire(request):
-            self._restart_clock()
-            self.deliver(request)
+        elif self._take_exchange(request):
+            self.offered = self._interval(request)
+            if self.offered:
+                self._restart_clock()
+                self.deliver(request)
 
     def take_prack(self, request: Request) -> None:
         """RFC 3262 section 3: only the INVITE's sender acknowledges its provisional responses.
@@ -169,20 +176,18 @@ class InviteSession(Session):
             self._transaction(request).answer(491)
             return False
         self.exchange = self._transaction(request)
+        self.offered = 0
         return True
 
-    def _take_expire(self, request: Request, refreshes: bool = False) -> bool:
-        """RFC 4028: a session interval that is too small is refused; one too large is taken as the most."""
-        expire = request.headers.get("Expire")
+    def _interval(self, request: Request) -> int:
+        """The session interval that it asks for: one that is too small is refused (RFC 4028 section 6), and 0; one too
+        large is taken as the most."""
+        expire: int = request.headers.get("Expire", self.expire)
         times = self.layer.times
-        if expire is None:  # who sends no Expire will not refresh, so its receiver does
-            self.refresher = self.refresher or refreshes
-        elif expire < times.session_min:
+        if expire < times.session_min and "Expire" in request.headers:
             self._transaction(request).answer(423, **{"Min-Expire": times.session_min})
-            return False
-        else:
-            self.expire = min(expire, times.session_max)
-        return True
+            return 0
+        return min(expire, times.session_max)
 
     def _transaction(self, request: Request) -> Transaction:
         return self.transactions[-request.cseq]
@@ -217,26 +222,23 @@ class InviteSession(Session):
 
     def accepted(self, transaction: Invite, response: Response) -> None:
         """A 2xx to an INVITE, either way."""
-        self.finished(transaction, response)
+        self._close(transaction, True)
         if transaction.first:
             self.step(SUCCESS, response)
-        else:
-            self._restart_clock()
 
     def refused(self, transaction: Invite, response: Response) -> None:
         """A 3xx..6xx to an INVITE of ours, which the stack has ACKed."""
-        self.finished(transaction, response)
+        self._close(transaction, False)
         if transaction.first:
             self.step(FAILURE, response)
             self.deliver(response)
             self.end()
         else:
-            self._as_agreed()
             self._answered(response)
 
     def crossed(self, transaction: Invite, response: Response | None) -> None:
         """A 2xx to an INVITE that we cancelled; the stack has ACKed it. `response` is None where nobody waits."""
-        self.finished(transaction, response)
+        self._close(transaction, True)
         if transaction.first:
             self.step(SUCCESS)
             if response is not None:
@@ -246,7 +248,7 @@ class InviteSession(Session):
 
     def given_up(self, transaction: InviteClient) -> None:
         """An INVITE whose failure the service was told long ago is done."""
-        self.finished(transaction, None)
+        self._close(transaction, False)
         if transaction.first:
             self.end()
 
@@ -257,10 +259,8 @@ class InviteSession(Session):
 
     def answered(self, transaction: Transaction, response: Response) -> None:
         """The final response to another request of ours."""
-        self.finished(transaction, response)
+        self._close(transaction, response.code < 300)
         request = transaction.request
-        if response.code >= 300 and request.method == UPDATE and not request.local:
-            self._as_agreed()
         if request.method == BYE:
             self.end()
         elif request.local:
@@ -268,10 +268,18 @@ class InviteSession(Session):
         elif request.method != CANCEL:
             self._answered(response)
 
-    def finished(self, transaction: Transaction, response: Response | None) -> None:
-        """A transaction has got its final response: another exchange may begin."""
+    def finished(self, transaction: Transaction, response: Response) -> None:
+        """`response` is our final one to a request of the peer's."""
+        self._close(transaction, response.code < 300)
+
+    def _close(self, transaction: Transaction, accepted: bool) -> None:
+        """A transaction has got its final response: another exchange may begin. One that has failed changes nothing
+        (RFC 3261 section 14.1)."""
         if self.exchange is transaction:
             self.exchange = None
+            if accepted and self.offered:
+                self.expire = self.offered
+                self._restart_clock()
 
     def _answered(self, response: Response) -> None:
         self.deliver(response)
@@ -308,8 +316,7 @@ class InviteSession(Session):
     def make_offer(self, request: Request) -> None:
         """A re-INVITE or UPDATE, unless another is open."""
         if self._may_exchange(request):
-            self.agreed = self.expire
-            self.expire = request.headers["Expire"]
+            self.offered = request.headers["Expire"]
             self._restart_clock()
             self._send_exchange(request)
 
@@ -367,6 +374,7 @@ class InviteSession(Session):
         if self.exchange is not None or self.unacked is not None:
             self.refuse_own(request, 491)
             return False
+        self.offered = 0
         return True
 
     def _send_exchange(self, request: Request) -> None:
@@ -437,12 +445,6 @@ class InviteSession(Session):
         if self._clock is not None:  # before the 200 it does not run
             self._clock.stop(self)
             self._start_clock()
-
-    def _as_agreed(self) -> None:
-        """An offer of ours has failed: the session has the interval that it had before."""
-        if self.expire != self.agreed:
-            self.expire = self.agreed
-            self._restart_clock()
 
     def _start_clock(self) -> None:
         layer = self.layer

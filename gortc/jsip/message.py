@@ -203,6 +203,16 @@ def bare(message: Message) -> Headers:
     return made
 
 
+def describes(name: str) -> bool:
+    """Whether a header is the Body, or says what it is."""
+    return name == "Body" or name.startswith("Content-")
+
+
+def without_body(headers: Mapping[str, Any]) -> Headers:
+    """These headers but the Body and what says what it is."""
+    return {name: value for name, value in headers.items() if not describes(name)}
+
+
 def term(session: Session) -> Request:
     """The event that `session` is over."""
     return event(TERM, session)
@@ -235,9 +245,11 @@ def check_headers(headers: Mapping[str, Any]) -> None:
 
 
 def check_refusal(code: int) -> None:
-    """Raises ValueError where `code` is none that refuses something."""
-    if type(code) is not int or not 300 <= code < 700:
-        raise ValueError(f"no code of a refusal: {code!r}")
+    """Raises ValueError where `code` is none that refuses something, TypeError where it is no integer."""
+    if type(code) is not int:
+        raise TypeError(f"a code is an integer, not {code!r}")
+    if not 300 <= code < 700:
+        raise ValueError(f"no code of a refusal: {code}")
 
 
 def encode(message: Message) -> None:

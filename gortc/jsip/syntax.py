@@ -27,6 +27,7 @@ from gortc.jsip.message import (
     answer,
     answer_headers,
     bare,
+    without_body,
 )
 from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, FREE, METHODS
 from gortc.jsip.tape import Tape
@@ -179,8 +180,8 @@ class Syntax:
     def _cut_down(self, message: Message, size: int) -> bytes:
         """What goes out in the place of a message that has too many bytes, or none; empty for nothing.
 
-        A request comes back; ACK, BYE and CANCEL, which end something, go without what a service has put into them, and
-        so does an answer of the stack's own. (The service's were looked at before.)
+        A request comes back; ACK, BYE and CANCEL, which end something, go without their Body, or without all that a
+        service has put into them, and so does an answer of the stack's own. (The service's were looked at before.)
         """
         if message.session.channel.leads_nowhere:
             return b"{}"  # it comes back for that, whatever its size
@@ -188,13 +189,13 @@ class Syntax:
         self.journal.note("can't be sent", message.session.channel.name, message)
         request = message if type(message) is Request else None
         if request is None or request.method in FREE:
-            headers = bare(message)
-            data = written(headers)
-            if 0 < len(data) <= self.frame_max:
-                if request is not None and request.method == ACK and "Body" in message.headers:
-                    self.above.cut_off(message.session, reason)  # what it has answered is lost
-                message.headers, message.data = headers, data
-                return data
+            for headers in (without_body(message.headers), bare(message)):
+                data = written(headers)
+                if 0 < len(data) <= self.frame_max:
+                    if request is not None and request.method == ACK and "Body" in message.headers:
+                        self.above.cut_off(message.session, reason)  # what it has answered is lost
+                    message.headers, message.data = headers, data
+                    return data
         if request is not None and request.method != ACK:
             self.above.undelivered(request, 413 if size else 500, reason)
         return b""

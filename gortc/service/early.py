@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from gortc.jsip.invite_session import CALLING, EARLY
-from gortc.jsip.message import Headers, Request
+from gortc.jsip.message import Headers, Request, describes, without_body
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
@@ -79,8 +79,8 @@ class Early:
             if media is None or media is source or not media.ringing:
                 self.media, source.unheard = source, None
             else:  # it may be all that its 200 says later on
-                source.unheard = {name: value for name, value in headers.items() if _describes(name)}
-                headers = {name: value for name, value in headers.items() if not _describes(name)}
+                source.unheard = {name: value for name, value in headers.items() if describes(name)}
+                headers = without_body(headers)
         return headers
 
     @property
@@ -147,8 +147,3 @@ def acknowledges(prack: Request) -> tuple[str, str]:
 def rings(session: Session) -> bool:
     """Whether the INVITE that opened it has no final response yet."""
     return not session.over and getattr(session, "state", "") in (CALLING, EARLY)
-
-
-def _describes(name: str) -> bool:
-    """Whether a header is the Body, or says what it is."""
-    return name == "Body" or name.startswith("Content-")

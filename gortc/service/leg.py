@@ -443,7 +443,8 @@ class Leg:
         """End it as its state asks: BYE, CANCEL, or a final response with `code`; `reason` says why.
 
         A BYE or a CANCEL carries `headers`, too, `Body` among them. Raises ValueError where one of them is not the
-        service's to set, or `code` is none of a refusal (300..699), and TypeError where one is no JSON value.
+        service's to set, or `code` is none of a refusal (300..699), and TypeError where one is no JSON value or that
+        no integer.
         """
         talking = self.talking
         if not talking:

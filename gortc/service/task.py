@@ -220,12 +220,12 @@ class Task(Owner):
 
         What nobody waits for (an answer to an event, an ACK, a BYE, a CANCEL; a second one) is dropped and logged.
         Raises ValueError where `code` is no such code or a header is not the service's to set, TypeError where
-        `request` is no request, and where `body` or a header is no JSON value.
+        `request` is no request, `code` no integer, and where `body` or a header is no JSON value.
         """
-        if type(code) is not int or not 100 <= code < 700:
-            raise ValueError(f"no response code: {code!r}")
-        if type(request) is not Request or request.method == START:
-            raise TypeError(f"a request is answered, not {request!r}")
+        if type(code) is not int or type(request) is not Request or request.method == START:
+            raise TypeError(f"a request is answered, with a code: not {request!r} with {code!r}")
+        if not 100 <= code < 700:
+            raise ValueError(f"no response code: {code}")
         answer = response(request, code, headers)
         if body is not None:
             answer.headers["Body"] = body
@@ -373,7 +373,8 @@ class Task(Owner):
         """End the instance. What its legs have open is answered `code` with `reason`, cancelled, or hung up; a CANCEL
         or BYE carries the headers `parting`, or `bye_reason` as its `Reason`.
 
-        Raises ValueError where one of them is not the service's to set, or `code` is none of a refusal (300..699).
+        Raises ValueError where one of them is not the service's to set, or `code` is none of a refusal (300..699), and
+        TypeError where that is no integer.
         """
         check_refusal(code)
         if bye_reason:

@@ -286,6 +286,31 @@ def test_a_refresh_may_change_the_interval(stage: Stage) -> None:
     stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
 
 
+@pytest.mark.proves("S-37", "S-45", "S-60")
+@pytest.mark.parametrize("method", ["UPDATE", "INVITE"])
+@pytest.mark.parametrize("code", [488, 500, None], ids=["refused", "failed", "not answered"])
+def test_an_offer_that_fails_changes_no_interval(stage: Stage, method: str, code: int | None) -> None:
+    received(stage)
+    stage.play(f"alice {method} offer Expire=20", f"service {code}" if code else "wait 60")
+    if method == "INVITE":
+        stage.play("alice ACK")
+    stage.play("wait 235")
+    stage.forget()
+    stage.play("alice UPDATE", "wait 304.9")
+    stage.said("alice > UPDATE", "alice < 200 UPDATE")
+    stage.play("wait 0.1", "alice 200 BYE")
+    stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
+
+
+@pytest.mark.proves("S-37", "S-60")
+def test_an_exchange_that_fails_keeps_what_a_refresh_has_changed_before(stage: Stage) -> None:
+    received(stage)
+    stage.play("alice UPDATE Expire=20", "alice UPDATE offer", "service 488", "wait 24.9")
+    stage.forget()
+    stage.play("wait 0.1", "alice 200 BYE")
+    stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
+
+
 @pytest.mark.proves("S-59")
 def test_our_re_invite_restarts_it_too(stage: Stage) -> None:
     received(stage)

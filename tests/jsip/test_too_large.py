@@ -160,13 +160,23 @@ def test_the_limit_can_change(small: Stage) -> None:
 
 
 @pytest.mark.proves("M-36")
-def test_a_bye_goes_out_bare(small: Stage) -> None:
+def test_a_bye_goes_out_without_its_body(small: Stage) -> None:
     small.play(*CALL)
     small.forget()
     small.play(f"service BYE {LARGE} Reason=why", "bob 200 BYE")
     small.said("bob < BYE", "bob > 200 BYE", "service TERM")
     bye = small.arrived("bob", "BYE")
-    assert set(bye) == {"Type", "Request-URI", "From", "To", "DialogueID", "CSeq"}
+    assert set(bye) == {"Type", "Request-URI", "From", "To", "DialogueID", "CSeq", "Reason"}
+    small.counted("can't be sent")
+
+
+@pytest.mark.proves("M-36")
+def test_a_bye_goes_out_bare_of_all_that_is_too_large(small: Stage) -> None:
+    small.play(*CALL)
+    small.forget()
+    small.play(f"service BYE Reason={LARGE}", "bob 200 BYE")
+    small.said("bob < BYE", "bob > 200 BYE", "service TERM")
+    assert set(small.arrived("bob", "BYE")) == {"Type", "Request-URI", "From", "To", "DialogueID", "CSeq"}
     small.counted("can't be sent")
 
 

@@ -524,6 +524,7 @@ def test_back_in_the_queue() -> None:
         call.expect(code)
 
 
+@pytest.mark.plain  # what is compiled has no weak references
 @pytest.mark.proves("S-64", "S-69")
 def test_a_queue_forgets_who_has_failed() -> None:
     """However many are tried while the caller waits."""

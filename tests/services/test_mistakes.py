@@ -542,7 +542,7 @@ def test_a_code_that_refuses_nothing(code: Any) -> None:
     """Nothing has changed yet when it raises."""
     with Stage() as stage:
         stage.play("alice INVITE")
-        with pytest.raises(ValueError, match="code"):
+        with pytest.raises(ValueError if type(code) is int else TypeError):
             stage.task.finish(code)
         stage.forget()
         stage.task.finish(486)
