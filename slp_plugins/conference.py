@@ -13,18 +13,21 @@ was spelt first, and the others hear of it when the first session joins, and whe
 An INFO or MESSAGE goes to all sessions of the member that its header `Member` names, else to all other sessions, with
 `Member` = the sender. A re-INVITE gets 488, for nobody is there to take its offer; anything else 405.
 
-What a word costs is bound. A session with `unanswered_max` requests unanswered gets no more: the sender's 200 says in
-`Missed` how many sessions have missed the word, or it is 480 where nobody else was meant. Who has missed an event gets
-the roster again, once it answers. A word with which the unanswered ones of the room would have more than `room_bytes`
-gets 503. All copies of a word share its Body.
+What a word costs is bound. A session with `unanswered_max` requests unanswered, or whose user leaves `user_bytes` of
+them unanswered in all its sessions, gets no more: the sender's 200 says in `Missed` how many sessions have missed the
+word, or it is 480 where nobody else was meant. Who has missed an event gets the roster again, once it answers. A word
+with which the unanswered ones of the room would have more than `room_bytes` gets 503, and one that `Member` would make
+larger than a message may be 413. All copies of a word share its Body.
 
 The instance ends with its last member. Written at the level below coroutines: one entry for every message of every leg.
 
-Configuration: `unanswered_max`, by default 100, as many as a dialogue may have open; `room_bytes`, by default 16 MiB.
+Configuration: `unanswered_max`, by default 100, as many as a dialogue may have open; `user_bytes`, by default 1 MiB;
+`room_bytes`, by default 16 MiB.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 from weakref import WeakValueDictionary
@@ -37,7 +40,7 @@ from gortc import Context, IServiceInstance, IServiceLogic, Request, Response, S
 
 ALLOW = "INVITE, ACK, BYE, CANCEL, INFO, MESSAGE"
 ROSTER_BYTES = 32768
-"""So many bytes of names an INFO has at most, half of what a frame takes: a longer roster comes in parts."""
+"""So many bytes of names an INFO has at most, or half of what there is room for: a longer roster comes in parts."""
 HERE, AWAY = "here", "away"
 EVENTS = {
     (None, HERE): "joined", (HERE, None): "left", (AWAY, None): "left", (HERE, AWAY): "lost", (AWAY, HERE): "resumed",
@@ -68,6 +71,8 @@ class Room:
         self.joining: set[Session] = set()
         self.bytes = 0
         """Those of the words that are not answered."""
+        self.owed: Counter[str] = Counter()
+        """The same, by who has not answered them: whatever its From says, it has one channel."""
 
     @property
     def users(self) -> dict[str, bool]:
@@ -146,7 +151,7 @@ class Room:
         if member is not None:
             was = self.presence(member.who)
             del self.members[leg]
-            self.bytes -= sum(member.unanswered.values())
+            self.settle(leg.channel.name, sum(member.unanswered.values()))
             self.announce(member, was)
 
     def of(self, wanted: str) -> Iterator[Member]:
@@ -173,12 +178,12 @@ class Room:
         """Tell it who is here, in as many parts as it takes."""
         users = self.users
         parts: list[list[str]] = [[]]
-        left = ROSTER_BYTES
+        most = left = min(ROSTER_BYTES, member.leg.room("INFO") // 2)
         for name in users:
             size = 2 * len(orjson.dumps(name))  # it may be among those who are away as well
-            if size > left:
+            if size > left and parts[-1]:
                 parts.append([])
-                left = ROSTER_BYTES
+                left = most
             parts[-1].append(name)
             left -= size
         member.behind = False
@@ -212,6 +217,9 @@ class Room:
         targets = [other for other in others if self.is_open(other)]
         headers = {**request.carried, "Member": sender.name}
         size = len(orjson.dumps(headers)) if targets else 0
+        if any(size > target.leg.room(request.method) for target in targets):
+            self.task.answer(request, 413, headers={"Reason": "the message is too large with its Member"})
+            return
         if self.bytes + size * len(targets) > self.task.context.config["room_bytes"]:
             self.task.answer(request, 503, headers={"Reason": "too much waits to be answered", "Retry-After": 5})
             return
@@ -228,12 +236,20 @@ class Room:
         request = self.task.request(member.leg, method, body, headers)
         member.unanswered[request] = size
         self.bytes += size
+        self.owed[member.leg.channel.name] += size
+
+    def settle(self, user: str, size: int) -> None:
+        """So many bytes are answered, or will never be."""
+        self.bytes -= size
+        self.owed[user] -= size
+        if not self.owed[user]:
+            del self.owed[user]
 
     def answered(self, response: Response) -> None:
         """One waits no longer. Who answers, and has missed something, gets the roster."""
         member = self.members.get(response.session)
         if member is not None:
-            self.bytes -= member.unanswered.pop(response.request, 0)
+            self.settle(member.leg.channel.name, member.unanswered.pop(response.request, 0))
             if response.local and response.code == 480 and response.request.get("Member") is None:
                 member.behind = True  # an event that has not come there
             if member.behind and not response.local and not member.unanswered:
@@ -241,8 +257,11 @@ class Room:
 
     def is_open(self, member: Member) -> bool:
         """Whether it may be sent one more."""
-        most: int = self.task.context.config["unanswered_max"]
-        return len(member.unanswered) < most
+        config = self.task.context.config
+        return bool(
+            len(member.unanswered) < config["unanswered_max"]
+            and self.owed.get(member.leg.channel.name, 0) < config["user_bytes"]
+        )
 
     def refuse(self, request: Request) -> None:
         """Anything else."""
@@ -257,7 +276,7 @@ class Conference:
 
     def load(self, context: Context) -> None:
         """The rooms, by relid; one that has ended is gone. Raises ValueError where the configuration is none."""
-        default = {"unanswered_max": 100, "room_bytes": 16 * 1024 * 1024}
+        default = {"unanswered_max": 100, "user_bytes": 1024 * 1024, "room_bytes": 16 * 1024 * 1024}
         for name, value in context.config.items():
             if name not in default:
                 raise ValueError(f"conference: no such configuration: {name}")

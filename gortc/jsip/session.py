@@ -6,16 +6,19 @@ There are two kinds, `InviteSession` and `RequestSession`; this is what they sha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gortc.jsip.ended import GONE, LOST, End
 from gortc.jsip.layers import Channel, Owner
-from gortc.jsip.message import OWN_HEADERS, Headers, Request, Response, check_headers, event, response
+from gortc.jsip.message import OWN_HEADERS, Headers, Request, Response, check_headers, dumps, event, response
 from gortc.jsip.methods import ACK, PEER_LOST, PEER_RESUMED
 from gortc.jsip.transaction import Transaction
 
 if TYPE_CHECKING:
     from gortc.jsip.sessions import Sessions
+
+MARGIN: Final = 20
+"""A CSeq grows by so many digits at the most."""
 
 
 class Session:
@@ -140,14 +143,7 @@ class Session:
         if headers and not OWN_HEADERS.isdisjoint(headers):
             check_headers(headers)
         self.cseq += 1
-        made: Headers = {
-            "Type": method,
-            "Request-URI": self.uri,
-            "From": self.caller,
-            "To": self.callee,
-            "DialogueID": self.dialogue_id,
-            "CSeq": self.cseq,
-        }
+        made = self._envelope(method)
         if headers:
             made.update(headers)
         if body is not None:
@@ -155,6 +151,21 @@ class Session:
         request = Request(made, method, self.cseq, self.dialogue_id, self.caller, self.callee)
         request.session = self
         return request
+
+    def _envelope(self, method: str) -> Headers:
+        return {
+            "Type": method,
+            "Request-URI": self.uri,
+            "From": self.caller,
+            "To": self.callee,
+            "DialogueID": self.dialogue_id,
+            "CSeq": self.cseq,
+        }
+
+    def room(self, method: str) -> int:
+        """So many bytes are left for further headers, as JSON, in a request of this session: one with more is too large
+        (docs/jsip.md section 2)."""
+        return self.layer.frame_max - len(dumps(self._envelope(method))) - MARGIN
 
     def related(self, method: str, invite: Request, headers: Mapping[str, Any] | None = None) -> Request:
         """An ACK or a CANCEL that means `invite`."""

@@ -54,6 +54,11 @@ class Sessions:
         self.own_refused: TimerQueue[Response] = timers.queue(0, give_back)
         self._syntax = syntax
 
+    @property
+    def frame_max(self) -> int:
+        """So many bytes a message has at most, as it is written."""
+        return self._syntax.frame_max
+
     # up
 
     def open(self, channel: Channel, request: Request) -> Session | None:

@@ -11,6 +11,7 @@ import pytest
 from twisted.python.failure import Failure
 
 from gortc.jsip.message import Headers, Request
+from gortc.jsip.session import MARGIN
 from gortc.testing import Lab, Talk, User
 from slp_plugins.conference import Conference
 
@@ -504,8 +505,57 @@ def test_a_member_that_does_not_answer_misses_what_is_too_much() -> None:
     lab.check_empty()
 
 
-def test_a_long_roster_comes_in_parts() -> None:
+def test_a_user_who_answers_nothing_fills_its_own_share_only() -> None:
+    """Whatever it says its name is, and however often it joins."""
+    lab = Lab(Conference(), config={"conference": {"user_bytes": 10_000, "room_bytes": 30_000}})
+    alice, bob, silent = lab.users("alice", "bob", "silent")
+    sender = enter(alice, "alice")
+    hears = enter(bob, "alice", "bob", others=(sender,))
+    for name in ("one", "two", "three"):
+        call = silent.call("room1", Router=ROOM, From=f"{name}@gortc.local")
+        call.expect(200)
+        call.ack()
+        for talk in (sender, hears):
+            told(talk, event="joined", member=f"{name}@gortc.local")
+    for number in range(20):
+        sender.send("MESSAGE", "x" * 4000)
+        assert sender.expect(200).get("Missed", 0) == (0 if number == 0 else 3)
+        hears.reply(200, to=hears.expect("MESSAGE"))
+    silent.leave()
+    for talk in (sender, hears):
+        for name in ("one", "two", "three"):
+            told(talk, event="lost", member=f"{name}@gortc.local")
+    leave(sender, hears)
+    leave(hears)
+    lab.advance(200)
+    lab.check_empty()
+
+
+@pytest.mark.parametrize(("more", "code"), [(0, 200), (1, 413)])
+def test_the_largest_word(more: int, code: int) -> None:
+    """What is too large for a member with the sender's name in it is refused, and nobody gets it."""
     lab = Lab(Conference())
+    talks = crowd(lab, 3)
+    talks[0].send("MESSAGE", "", Member="user1@gortc.local")
+    talks[0].expect(200)
+    got = talks[1].expect("MESSAGE")
+    talks[1].reply(200, to=got)
+    body = "x" * (lab.settings.frame_max - len(orjson.dumps(got)) - MARGIN - 1 + more)
+    talks[0].send("MESSAGE", body)
+    assert response(talks[0])["Code"] == code
+    for talk in talks[1:]:
+        if code == 200:
+            talk.reply(200, to=talk.expect("MESSAGE", Body=body))
+        talk.expect_nothing()
+    leave(talks[0], talks[1], talks[2])
+    leave(talks[1], talks[2])
+    leave(talks[2])
+    lab.check_empty()
+
+
+@pytest.mark.parametrize("frame_max", [3000, 65536])
+def test_a_long_roster_comes_in_parts(frame_max: int) -> None:
+    lab = Lab(Conference(), frame_max=frame_max)
     names = [f"{'n' * 900}{each}@gortc.local" for each in range(40)]
     gate = lab.user("gate")
     talks = []
@@ -524,7 +574,7 @@ def test_a_long_roster_comes_in_parts() -> None:
     parts: list[Headers] = []
     while not parts or parts[-1].get("more"):
         info = last.expect("INFO")
-        assert len(orjson.dumps(info)) < 65536
+        assert len(orjson.dumps(info)) < frame_max
         parts.append(info["Body"])
         last.reply(200, to=info)
     assert [name for part in parts for name in part["members"]] == [*names, "last@gortc.local"]
@@ -537,7 +587,7 @@ def test_a_long_roster_comes_in_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [{"unanswered_max": 0}, {"room_bytes": "much"}, {"room_byte": 1}, {"room_bytes": True}]
+    "config", [{"unanswered_max": 0}, {"user_bytes": 0}, {"room_bytes": "much"}, {"room_byte": 1}, {"room_bytes": True}]
 )
 def test_a_configuration_that_is_none(config: dict[str, Any], tracebacks: list[Failure]) -> None:
     lab = Lab(Conference(), config={"conference": config})
