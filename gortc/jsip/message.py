@@ -244,6 +244,25 @@ def check_headers(headers: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} must be a string, not {value!r}")
 
 
+def check_own(message: Message) -> None:
+    """A service has had the message in its hands: what the stack has written into it must be there as it was.
+
+    Raises ValueError with the first thing that is not.
+    """
+    own: Headers = {"DialogueID": message.dialogue_id, "CSeq": message.cseq}
+    if type(message) is Request:
+        own.update({"Type": message.method, "From": message.caller, "To": message.callee})
+        if message.related is not None:
+            own["RelatedID"] = message.related.cseq
+    elif type(message) is Response:
+        request = message.request
+        own.update({"Type": "RESPONSE", "Code": message.code, "From": request.caller, "To": request.callee})
+    for name in OF_THE_STACK:
+        if message.headers.get(name) != own.get(name):
+            raise ValueError(f"{name} is not the service's to set")
+    check_headers({name: value for name, value in message.headers.items() if name not in OF_THE_STACK})
+
+
 def check_refusal(code: int) -> None:
     """Raises ValueError where `code` is none that refuses something, TypeError where it is no integer."""
     if type(code) is not int:

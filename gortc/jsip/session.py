@@ -17,8 +17,8 @@ from gortc.jsip.transaction import Transaction
 if TYPE_CHECKING:
     from gortc.jsip.sessions import Sessions
 
-MARGIN: Final = 20
-"""A CSeq grows by so many digits at the most."""
+OWN_BYTES: Final = 69
+"""The names of a request's own headers, and a CSeq of 16 digits, beside a list of the other values."""
 
 
 class Session:
@@ -143,7 +143,14 @@ class Session:
         if headers and not OWN_HEADERS.isdisjoint(headers):
             check_headers(headers)
         self.cseq += 1
-        made = self._envelope(method)
+        made: Headers = {
+            "Type": method,
+            "Request-URI": self.uri,
+            "From": self.caller,
+            "To": self.callee,
+            "DialogueID": self.dialogue_id,
+            "CSeq": self.cseq,
+        }
         if headers:
             made.update(headers)
         if body is not None:
@@ -152,20 +159,11 @@ class Session:
         request.session = self
         return request
 
-    def _envelope(self, method: str) -> Headers:
-        return {
-            "Type": method,
-            "Request-URI": self.uri,
-            "From": self.caller,
-            "To": self.callee,
-            "DialogueID": self.dialogue_id,
-            "CSeq": self.cseq,
-        }
-
     def room(self, method: str) -> int:
         """So many bytes are left for further headers, as JSON, in a request of this session: one with more is too large
         (docs/jsip.md section 2)."""
-        return self.layer.frame_max - len(dumps(self._envelope(method))) - MARGIN
+        own = dumps([method, self.uri, self.caller, self.callee, self.dialogue_id])
+        return self.layer.frame_max - len(own) - OWN_BYTES
 
     def related(self, method: str, invite: Request, headers: Mapping[str, Any] | None = None) -> Request:
         """An ACK or a CANCEL that means `invite`."""

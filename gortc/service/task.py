@@ -15,7 +15,17 @@ from twisted.python.failure import Failure
 
 from gortc.jsip.invite_session import CALLING, EARLY, InviteSession
 from gortc.jsip.layers import Owner
-from gortc.jsip.message import Headers, Request, Response, check_headers, check_refusal, encode, response, term
+from gortc.jsip.message import (
+    Headers,
+    Request,
+    Response,
+    check_headers,
+    check_own,
+    check_refusal,
+    encode,
+    response,
+    term,
+)
 from gortc.jsip.methods import ACK, CANCEL, INVITE, PEER_LOST, PEER_RESUMED, TERM
 from gortc.jsip.session import Session
 
@@ -266,7 +276,7 @@ class Task(Owner):
         )
         self._take(request.session)
         try:
-            self.send(request)
+            self._send(request)
         except TypeError:
             request.session.end()
             raise
@@ -284,7 +294,7 @@ class Task(Owner):
         if type(method) is not str or not method or method in NO_METHODS:
             raise ValueError(f"no method: {method!r}")
         request = session.make(method, headers, body)
-        self.send(request)
+        self._send(request)
         return request
 
     def ack(self, invite: Request, body: Any = None, headers: Mapping[str, Any] | None = None) -> None:
@@ -298,7 +308,7 @@ class Task(Owner):
         ack = invite.session.related(ACK, invite, headers)
         if body is not None:
             ack.headers["Body"] = body
-        self.send(ack)
+        self._send(ack)
 
     def cancel(self, invite: Request, headers: Mapping[str, Any] | None = None) -> None:
         """Cancel `invite`, a request of this instance that has no final response yet; its CANCEL carries `headers`.
@@ -308,16 +318,20 @@ class Task(Owner):
         """
         if type(invite) is not Request or invite.method == START:
             raise TypeError(f"an INVITE is cancelled, not {invite!r}")
-        self.send(invite.session.related(CANCEL, invite, headers))
+        self._send(invite.session.related(CANCEL, invite, headers))
 
     def send(self, message: Request | Response) -> None:
         """Send a message made for one of the legs, once.
 
-        Raises ValueError where it was sent before, or received, or is for another instance's leg; TypeError where a
-        header is no JSON value.
+        Raises ValueError where it was sent before, or received, or is for another instance's leg, or a header is not
+        the service's to set; TypeError where a header is no JSON value.
         """
         if message.data is not None or message.local:
             raise ValueError(f"it has been sent or received: {message!r}")
+        check_own(message)
+        self._send(message)
+
+    def _send(self, message: Request | Response) -> None:
         session = message.session
         owner = session.owner
         if owner is not self and owner is not NOBODY:  # whose instance has ended may still wind up, and is not heard

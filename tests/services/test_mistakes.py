@@ -11,7 +11,8 @@ import pytest
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gortc import Call, IServiceInstance, IServiceLogic, LegFailed, Request, Task, service
+from gortc import Call, IServiceInstance, IServiceLogic, LegFailed, Request, Response, Task, service
+from gortc.jsip.message import response
 from gortc.testing import Lab, Talk
 from slp_plugins.hunt400 import hunt400
 from tests.jsip.kit import Stage, reconnect
@@ -405,6 +406,39 @@ def test_what_was_received_is_not_sent() -> None:
                 stage.task.send(message)
         stage.said()
         stage.play("service 200 INFO", "alice BYE")
+        stage.forget()
+
+
+OWN = {
+    "Type": "BYE", "Code": 603, "From": "x@y", "To": "x@y", "DialogueID": "other", "CSeq": 99, "RelatedID": 1,
+    "Expire": -1,
+}  # fmt: skip
+
+
+@pytest.mark.proves("S-92")
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("kind", ["request", "response", "cancel"])
+def test_headers_of_the_stack_are_not_changed_by_hand(kind: str, name: str) -> None:
+    """In a message that the service has made before it sends it."""
+    with Stage() as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK", "alice INFO", "service INVITE")
+        stage.forget()
+        made: Request | Response
+        if kind == "request":
+            made = stage.session.make("INFO")
+        elif kind == "response":
+            made = response(stage.received("INFO"), 200)
+        else:
+            made = stage.session.related("CANCEL", stage.invited())
+        whole = dict(made.headers)
+        made.headers[name] = OWN[name] if (kind, name) != ("cancel", "RelatedID") else 7
+        with pytest.raises(ValueError, match=name):
+            stage.task.send(made)
+        stage.said()
+        made.headers = whole
+        stage.task.send(made)
+        assert len(stage.lines) == 1
+        stage.play("alice BYE")
         stage.forget()
 
 
