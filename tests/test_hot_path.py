@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter
+from collections.abc import Callable
 from types import FrameType
 
 import pytest
 from twisted.internet.task import Clock
 
 from bench.exchange import SCENARIOS, Exchange
+from gortc.testing import Lab, Talk
+from slp_plugins.default import default
 
 FOLDERS = tuple(f"/gortc/{name}" for name in ("dispatch.py", "jsip/", "service/", "transport/"))
 
@@ -67,6 +70,56 @@ def test_no_cycle_no_row_no_timer(exchange: Exchange, scenario: str) -> None:
         gc.enable()
     assert not any(exchange.node.census().values())
     assert not exchange.node.journal.counts
+
+
+def busy(call: Talk, leg: Talk) -> None:
+    """The callee refuses."""
+    leg.reply(486)
+    leg.expect("ACK")
+    call.expect(486)
+
+
+def cancelled(call: Talk, leg: Talk) -> None:
+    """The caller gives up."""
+    call.cancel()
+    call.expect(200)
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    call.expect(487)
+
+
+def lost(call: Talk, leg: Talk) -> None:
+    """The caller hangs up before the answer."""
+    call.bye()
+    call.expect(200)
+    call.expect(487)
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+
+
+@pytest.mark.parametrize("end", [busy, cancelled, lost])
+def test_no_cycle_where_a_call_fails(end: Callable[[Talk, Talk], None]) -> None:
+    """Exceptions lead to their frames: what has failed is gone at once all the same."""
+    lab = Lab(default)
+    alice, bob = lab.users("alice", "bob")
+
+    def play(times: int) -> None:
+        for _ in range(times):
+            call = alice.call("bob", "an offer")
+            end(call, bob.answering())
+            call.ack()
+
+    play(3)
+    gc.collect()
+    gc.disable()
+    try:
+        play(20)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+    lab.check_empty()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -75,9 +75,13 @@ class Run:
         except BaseException:  # sys.exit() and asyncio's cancellation, too, are the service's own
             failure = Failure()
         self._awaited = None
-        known = failure is None or isinstance(failure.value, (CancelledError, self._expected))
+        error = failure.value if failure is not None else None
+        known = error is None or isinstance(error, (CancelledError, self._expected))
+        if error is not None and known:
+            error.__traceback__ = None  # nobody looks at it, and it leads back here by way of each frame
         self._task.let_go(None if known else failure, self)
         self._finished(failure)
+        failure = None  # leave no cycle to the collector
 
     def cancel(self) -> None:
         """Cancel what the coroutine awaits; one in mid-step awaits nothing, and goes on."""
