@@ -45,13 +45,44 @@ def hunted() -> tuple[Lab, Talk, User, User]:
 def over(lab: Lab, call: Talk, leg: Talk) -> None:
     """The agent answers, they talk, and hang up."""
     leg.reply(200, "an answer")
-    call.expect(200)
+    over_answered(lab, call, leg)
+
+
+def over_answered(lab: Lab, call: Talk, leg: Talk) -> dict[str, Any]:
+    """They talk, and hang up. Returns the answer."""
+    answer = call.expect(200)
+    hung_up(lab, call, leg)
+    return answer
+
+
+def hung_up(lab: Lab, call: Talk, leg: Talk) -> None:
+    """The agent's answer has its ACK, and nothing is left of the call."""
     call.ack()
     leg.expect("ACK")
     call.bye()
     call.expect(200)
     leg.reply(200, to=leg.expect("BYE"))
     lab.check_empty()
+
+
+def busy(leg: Talk) -> None:
+    """The agent does not want to."""
+    leg.reply(486)
+    leg.expect("ACK")
+
+
+def heard(call: Talk, leg: Talk, word: str) -> None:
+    """What the caller says reaches the agent, and its answer the caller."""
+    call.send("INFO", word)
+    leg.reply(200, to=leg.expect("INFO", Body=word))
+    call.expect(200)
+
+
+def acknowledged(call: Talk, leg: Talk, said: int, its: int) -> None:
+    """The caller acknowledges a response by the number that it has heard, the agent by its own."""
+    call.send("PRACK", RAck=f"{said} 1 INVITE")
+    leg.reply(200, to=leg.expect("PRACK", RAck=f"{its} 1 INVITE"))
+    call.expect(200)
 
 
 def cancelled(leg: Talk) -> None:
@@ -117,8 +148,7 @@ def test_that_a_second_one_rings_beside_the_first_is_no_news() -> None:
     call.expect(183)
     carol.reply(180)
     call.expect_nothing()  # it has said so before
-    bob.reply(486)
-    bob.expect("ACK")
+    busy(bob)
     carol.reply(180, Note="I do")
     call.expect(180, Note="I do")
     over(lab, call, carol)
@@ -163,16 +193,13 @@ def test_the_next_agent_hears_the_caller_in_its_turn() -> None:
     leg = first.answering()
     leg.reply(180)
     call.expect(180)
-    leg.reply(486)
-    leg.expect("ACK")
+    busy(leg)
     call.send("INFO", "is anybody there?")
     call.expect(491)
     leg = second.answering()
     leg.reply(180)
     call.expect(180)
-    call.send("INFO", "a digit")
-    leg.reply(200, to=leg.expect("INFO", Body="a digit"))
-    call.expect(200)
+    heard(call, leg, "a digit")
     over(lab, call, leg)
 
 
@@ -181,18 +208,13 @@ def test_of_several_who_ring_the_caller_talks_to_the_one_whose_early_media_it_ha
     lab, call, (bob, carol, dave) = forked("bob", "carol", "dave")
     bob.reply(180)
     call.expect(180)
-    call.send("INFO", "one")
-    bob.reply(200, to=bob.expect("INFO", Body="one"))
-    call.expect(200)
+    heard(call, bob, "one")
     carol.reply(183, "music")
     call.expect(183, Body="music")
     bob.reply(183, Note="still here")
     call.expect(183, Note="still here")
-    call.send("INFO", "two")
-    carol.reply(200, to=carol.expect("INFO", Body="two"))
-    call.expect(200)
-    carol.reply(486)
-    carol.expect("ACK")
+    heard(call, carol, "two")
+    busy(carol)
     dave.reply(183, "other music")
     call.expect(183, Body="other music")
     call.send("UPDATE", "three")
@@ -201,17 +223,6 @@ def test_of_several_who_ring_the_caller_talks_to_the_one_whose_early_media_it_ha
     dave.reply(200, "an answer")
     cancelled(bob)
     over_answered(lab, call, dave)
-
-
-def over_answered(lab: Lab, call: Talk, leg: Talk) -> None:
-    """They talk, and hang up."""
-    call.expect(200)
-    call.ack()
-    leg.expect("ACK")
-    call.bye()
-    call.expect(200)
-    leg.reply(200, to=leg.expect("BYE"))
-    lab.check_empty()
 
 
 @pytest.mark.proves("S-63")
@@ -253,9 +264,7 @@ def test_reliable_responses_are_numbered_in_the_callers_dialogue() -> None:
     for number in (1, 2):
         bob.reply(183, f"bob's {number}", RSeq=number)
         call.expect(183, RSeq=number)
-        call.send("PRACK", RAck=f"{number} 1 INVITE")
-        bob.reply(200, to=bob.expect("PRACK", RAck=f"{number} 1 INVITE"))
-        call.expect(200)
+        acknowledged(call, bob, number, number)
     carol.reply(180, RSeq=1)
     call.expect(180, RSeq=3)
     carol.reply(180, RSeq=1)  # the same one again
@@ -265,9 +274,7 @@ def test_reliable_responses_are_numbered_in_the_callers_dialogue() -> None:
     call.expect(200, Body="a second answer")
     bob.reply(180, RSeq=3)
     call.expect(180, RSeq=4)
-    call.send("PRACK", RAck="4 1 INVITE")
-    bob.reply(200, to=bob.expect("PRACK", RAck="3 1 INVITE"))
-    call.expect(200)
+    acknowledged(call, bob, 4, 3)
     carol.reply(200, "an answer")
     cancelled(bob)
     over_answered(lab, call, carol)
@@ -298,9 +305,7 @@ def test_a_prack_goes_by_its_number_also_where_another_one_has_the_early_media()
     call.expect(183, RSeq=5, Body="bob's")
     carol.reply(180, RSeq=5)
     call.expect(180, RSeq=6)
-    call.send("PRACK", RAck="6 1 INVITE")
-    carol.reply(200, to=carol.expect("PRACK", RAck="5 1 INVITE"))
-    call.expect(200)
+    acknowledged(call, carol, 6, 5)
     bob.expect_nothing()
     bob.reply(200, "an answer")
     cancelled(carol)
@@ -371,8 +376,7 @@ def test_the_caller_has_the_early_media_of_one_agent_at_a_time() -> None:
     carol.reply(183, "carol's music", Content_Type="sdp", Note="n")
     heard = call.expect(183, Note="n")
     assert not {"Body", "Content-Type"} & heard.keys()
-    bob.reply(486)
-    bob.expect("ACK")
+    busy(bob)
     carol.reply(183, "carol's music", Content_Type="sdp", Note="m")
     call.expect(183, Body="carol's music", Content_Type="sdp")
     over(lab, call, carol)
@@ -392,12 +396,7 @@ def test_an_answer_that_the_caller_has_not_heard_comes_with_the_200() -> None:
     carol.reply(200)
     call.expect(200, Body="carol's answer", Content_Type="sdp")
     cancelled(bob)
-    call.ack()
-    carol.expect("ACK")
-    carol.bye()
-    carol.expect(200)
-    call.reply(200, to=call.expect("BYE"))
-    lab.check_empty()
+    hung_up(lab, call, carol)
 
 
 @pytest.mark.proves("S-70")
@@ -473,11 +472,8 @@ def test_who_still_rings_is_heard_when_another_one_has_gone() -> None:
     call.expect(180)
     carol.reply(180)
     call.expect_nothing()
-    bob.reply(486)
-    bob.expect("ACK")
-    call.send("INFO", "a digit")
-    carol.reply(200, to=carol.expect("INFO", Body="a digit"))
-    call.expect(200)
+    busy(bob)
+    heard(call, carol, "a digit")
     over(lab, call, carol)
 
 
@@ -488,18 +484,11 @@ def test_an_answer_brings_no_older_media() -> None:
     call.expect(183)
     carol.reply(183, "carol's first")
     call.expect(183)
-    bob.reply(486)
-    bob.expect("ACK")
+    busy(bob)
     carol.reply(183, "carol's second")
     call.expect(183, Body="carol's second")
     carol.reply(200)
-    assert "Body" not in call.expect(200)
-    call.ack()
-    carol.expect("ACK")
-    carol.bye()
-    carol.expect(200)
-    call.reply(200, to=call.expect("BYE"))
-    lab.check_empty()
+    assert "Body" not in over_answered(lab, call, carol)
 
 
 @pytest.mark.proves("S-64")
@@ -546,8 +535,7 @@ def test_a_queue_forgets_who_has_failed() -> None:
     for number in range(100):
         leg = bob.answering()
         leg.reply(183, "x" * 1000, RSeq=number + 1)
-        leg.reply(486)
-        leg.expect("ACK")
+        busy(leg)
         lab.advance(1)
     gc.collect()
     assert sum(leg() is not None for leg in legs) < 20
@@ -573,12 +561,7 @@ def test_who_answers_is_heard_from_then_on() -> None:
     call.reply(200, to=call.expect("INFO", Body="hello"))
     carol.expect(200)
     cancelled(bob)
-    call.ack()
-    carol.expect("ACK")
-    call.bye()
-    call.expect(200)
-    carol.reply(200, to=carol.expect("BYE"))
-    lab.check_empty()
+    hung_up(lab, call, carol)
 
 
 @pytest.mark.proves("S-63")
@@ -650,12 +633,9 @@ def test_another_service_goes_on_counting() -> None:
     leg = bob.answering()
     leg.reply(180, RSeq=1)
     call.expect(180, RSeq=1)
-    leg.reply(486)
-    leg.expect("ACK")
+    busy(leg)
     leg = carol.answering()
     leg.reply(180, RSeq=1)
     call.expect(180, RSeq=2)
-    call.send("PRACK", RAck="2 1 INVITE")
-    leg.reply(200, to=leg.expect("PRACK", RAck="1 1 INVITE"))
-    call.expect(200)
+    acknowledged(call, leg, 2, 1)
     over(lab, call, leg)
