@@ -48,7 +48,11 @@ class Mortal(WebSocketProtocol):  # type: ignore[misc]
     def end_soon(self) -> None:
         """Whatever the peer does, this connection is gone in a moment."""
         if self._abort is None:
-            self._abort = self.timers.start(ABORT_AFTER, abort, self)
+            self._abort = self.timers.start(ABORT_AFTER, last_turn, self)
+
+    def last_turn(self) -> None:
+        """A process that was kept from running for all that time writes what it has before it ends the connection."""
+        self._abort = self.timers.start(0.0, abort, self)
 
     def abort(self) -> None:
         """Now."""
@@ -68,8 +72,13 @@ class Mortal(WebSocketProtocol):  # type: ignore[misc]
             told.addBoth(_forget)
 
 
-def abort(connection: Mortal) -> None:
+def last_turn(connection: Mortal) -> None:
     """`connection` has had its moment."""
+    connection.last_turn()
+
+
+def abort(connection: Mortal) -> None:
+    """`connection` has had a turn of the reactor, too."""
     connection.abort()
 
 

@@ -48,6 +48,18 @@ def test_a_refused_handshake(hub: Hub) -> None:
     check_gone(hub, wire)
 
 
+@pytest.mark.proves("C-2")
+def test_what_is_left_goes_out_however_late_we_are(hub: Hub) -> None:
+    """A process that does not run for a while finds its timers due before its sockets are written."""
+    wire = clinging(hub)
+    wire.send(handshake("/nowhere"))
+    turns: list[bool] = []
+    hub.clock.callLater(1, lambda: turns.append(wire.transport.aborted))
+    hub.clock.advance(60)
+    assert turns == [False]
+    assert wire.transport.aborted
+
+
 @pytest.mark.proves("C-18")
 def test_a_peer_that_closes_and_stays(hub: Hub) -> None:
     wire = clinging(hub)
