@@ -463,6 +463,9 @@ def test_many_agents_who_ring_reliably() -> None:
         call.expect(180, RSeq=number)
     call.send("PRACK", RAck="1 1 INVITE")
     users[0].expect("PRACK", RAck="1 1 INVITE")
+    alice.leave()
+    lab.advance(200)
+    lab.check_empty()
 
 
 @pytest.mark.proves("S-63")
