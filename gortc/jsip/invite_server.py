@@ -99,7 +99,9 @@ class InviteServer(Transaction):
     def keep(self, _: Any) -> None:
         """RFC 3261 section 13.3.1.1: a caller must hear something now and then, where the callee that rings for it has
         more time left than itself."""
-        if self._callee_has(self.layer.quiet.seconds + MOMENT):
+        # What has come over another node has a time of its own there, which its callee's service can't see (M-32).
+        over_a_node = "Max-Forwards" in self.request.headers
+        if self._callee_has(-MOMENT if over_a_node else self.layer.quiet.seconds + MOMENT):
             self.step(PROVISIONAL, response(self.request, 183))
         else:
             self.wait(self.layer.quiet)  # the other half
@@ -107,7 +109,7 @@ class InviteServer(Transaction):
     def last_moment(self, why: str | None) -> None:
         """The service learns first that the callee does not answer: it may ring another one, or say what it wants."""
         if why is None and self._callee_has(-MOMENT):
-            self.wait(self.layer.moment)
+            self.wait(self.layer.late)
         else:
             self.no_answer(why)
 

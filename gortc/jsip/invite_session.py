@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gortc.jsip.ended import GONE, LOST, PEER, STACK, US, cause
-from gortc.jsip.message import Headers, Request, Response
+from gortc.jsip.message import Headers, Request, Response, whole
 from gortc.jsip.methods import ACK, BYE, CANCEL, INFO, INVITE, PRACK, UPDATE
 from gortc.jsip.session import Session
 from gortc.jsip.timers import TimerQueue
@@ -131,7 +131,6 @@ class InviteSession(Session):
         elif self._take_exchange(request):
             self.offered = self._interval(request)
             if self.offered:
-                self._restart_clock()
                 self.deliver(request)
 
     def take_prack(self, request: Request) -> None:
@@ -317,7 +316,6 @@ class InviteSession(Session):
         """A re-INVITE or UPDATE, unless another is open."""
         if self._may_exchange(request):
             self.offered = request.headers["Expire"]
-            self._restart_clock()
             self._send_exchange(request)
 
     def send_prack(self, request: Request) -> None:
@@ -333,7 +331,9 @@ class InviteSession(Session):
         """We hang up: each open request of the peer's gets its answer first; an unacknowledged 200 its ACK."""
         self.ends(US, 0, request.headers)
         self.answer_open(487)
-        self._acknowledge()
+        if self.unacked is not None:
+            self._acknowledge()
+            self.renumber(request)  # it was made before its ACK, and is sent after it
         self._stop_clock()
         self.layer.below.send_request(request)
 
@@ -428,6 +428,7 @@ class InviteSession(Session):
 
     def end_talk(self, reason: str) -> None:
         """The peer knows of no call (any more)."""
+        self.ends(STACK, 500, {"Reason": reason})
         self._tell_end(reason)
         self.end()
 
@@ -463,14 +464,19 @@ class InviteSession(Session):
         self._start_clock()
         if self.channel.away:  # it is not asked whether it is there
             return
-        if self.exchange is None or self.exchange.request.method != INVITE:
+        if not self._reinvite_is_open:
             update = self.make(UPDATE)
             update.local = True
             self.layer.below.send_request(update)
 
+    @property
+    def _reinvite_is_open(self) -> bool:
+        return self.exchange is not None and self.exchange.request.method == INVITE
+
     def unrefreshed(self) -> None:
-        """The peer has not refreshed it in time; one that is away has its grace."""
-        if self.channel.away:
+        """The peer has not refreshed it in time; one that is away has its grace, and while a re-INVITE is open nobody
+        refreshes."""
+        if self.channel.away or self._reinvite_is_open:
             self._start_clock()
         else:
             self.hang_up_both("session expired")
@@ -481,8 +487,8 @@ class InviteSession(Session):
             if response.code in (408, 481):
                 self._unknown_there(response)
             elif response.code == 423:  # RFC 4028 section 7.4: with the interval that the peer wants
-                least = response.headers.get("Min-Expire")
-                if type(least) is int and self.expire < least <= self.layer.times.session_max:
+                least = whole(response.headers.get("Min-Expire"))
+                if self.expire < least <= self.layer.times.session_max:
                     self.expire = least
             return
         self.missed += 1

@@ -203,6 +203,13 @@ def bare(message: Message) -> Headers:
     return made
 
 
+def whole(value: Any) -> int:
+    """The integer, also where it was written as `1.0`; 0 where it is none."""
+    if type(value) is float and value.is_integer():
+        return int(value)
+    return value if type(value) is int else 0
+
+
 def describes(name: str) -> bool:
     """Whether a header is the Body, or says what it is."""
     return name == "Body" or name.startswith("Content-")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from gortc.jsip.ended import GONE, LOST, End
+from gortc.jsip.ended import GONE, LOST, PEER, End
 from gortc.jsip.layers import Channel, Owner
 from gortc.jsip.message import OWN_HEADERS, Headers, Request, Response, check_headers, dumps, event, response
 from gortc.jsip.methods import ACK, PEER_LOST, PEER_RESUMED
@@ -159,6 +159,12 @@ class Session:
         request.session = self
         return request
 
+    def renumber(self, request: Request) -> None:
+        """Give a request that has not gone out yet the next CSeq."""
+        self.cseq += 1
+        request.cseq = request.headers["CSeq"] = self.cseq
+        request.data = None
+
     def room(self, method: str) -> int:
         """So many bytes are left for further headers, as JSON, in a request of this session: one with more is too large
         (docs/jsip.md section 2)."""
@@ -208,5 +214,12 @@ class Session:
             for transaction in list(self.transactions.values()):
                 transaction.close()
                 if transaction.awaited:
-                    self.deliver(transaction.local(487))
+                    self.deliver(self._cut_short(transaction))
         self.layer.close(self)
+
+    def _cut_short(self, transaction: Transaction) -> Response:
+        """487, which says why where the peer has said so as it hung up."""
+        made = transaction.local(487)
+        if self.ended is not None and self.ended[0] == PEER and self.ended[2] is not None and "Reason" in self.ended[2]:
+            made.headers["Reason"] = self.ended[2]["Reason"]
+        return made

@@ -54,7 +54,7 @@ class Transactions:
         self.provisional = timers.queue(times.provisional, expire)
         self.ringing = timers.queue(times.invite, expire)
         self.quiet = timers.queue(times.invite / 2, expire)
-        self.moment = timers.queue(MOMENT, expire)
+        self.late = timers.queue(2 * MOMENT, expire)
         self.ringing_in_all = timers.queue(times.invite_max, expire)
         self.cancelling = timers.queue(times.cancel, expire)
         self.unacked = timers.queue(times.ack, expire)

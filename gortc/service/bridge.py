@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from gortc.jsip.ended import cause
 from gortc.jsip.message import Headers, Request, Response, onward
 from gortc.jsip.methods import CANCEL, INVITE, PRACK
-from gortc.service.early import renumbered
+from gortc.service.early import acknowledges
 
 if TYPE_CHECKING:
     from gortc.service.leg import Leg
@@ -46,34 +46,43 @@ class Bridge:
             if sent:
                 target.cancel(sent, request.carried)
             return
-        if request.method == PRACK and self._takes_prack(source, request):
+        if request.method == PRACK:
+            self._acknowledge(source, target, request)
             return
-        if self.until_answer and target.over and source.early is not None:
+        if self.until_answer and not target.hears and source.early is not None:
             rings = source.early.somebody()
             if rings is not None:
                 Bridge(source, rings, True).relay(source, request)
                 return
-        if target.session is None or target.over:
+        self._pass(source, target, request, onward(request))
+
+    def _pass(self, source: Leg, target: Leg, request: Request, headers: Headers) -> None:
+        if target.session is None or target.over or (self.until_answer and not target.hears):
             source.reply(request, 491 if self.until_answer else 480)  # another one may ring in a moment
         else:
-            headers = onward(request) if request.method != PRACK else renumbered(request, target)
             self._ask(source, target, request, headers, False)
 
-    def _takes_prack(self, source: Leg, prack: Request) -> bool:
-        """The PRACK of a caller who has several callees goes where its RAck says."""
-        early = source.early
-        if early is None or not early.reliable:
-            return False
-        whose = early.acknowledged(prack)
+    def _acknowledge(self, source: Leg, target: Leg, prack: Request) -> None:
+        """RAck is a response's RSeq, the INVITE's CSeq and INVITE (RFC 3262 section 7.2), which differ leg by leg. That
+        of a caller who has several callees goes to the one whose response it means."""
+        number, invite = acknowledges(prack)
+        headers, early = prack.carried, source.early
+        for asked, sent in self._relayed.items():  # it rings for a re-INVITE
+            if asked.cseq == invite and asked.session is prack.session:
+                headers["RAck"] = f"{number} {sent.cseq} INVITE"
+                return self._pass(source, target, prack, headers)
+        if early is None or not early.numbers:
+            if invite and target.session is not None:
+                headers["RAck"] = f"{number} {target.request.cseq} INVITE"
+            return self._pass(source, target, prack, headers)
+        whose = early.acknowledged(number) if invite == source.request.cseq else None
         if whose is None:
-            source.reply(prack, 481)  # RFC 3262 section 3
-            return True
-        target, headers = whose
-        if target is not None:
-            self._ask(source, target, prack, headers, False)
-        else:
-            _has_heard(source, prack)
-        return True
+            return source.reply(prack, 481)  # RFC 3262 section 3
+        leg, number = whose
+        if leg is None:
+            return _has_heard(source, prack)
+        headers["RAck"] = f"{number} {leg.request.cseq} INVITE"
+        self._ask(source, leg, prack, headers, False)
 
     def _ask(self, source: Leg, target: Leg, request: Request, headers: Headers, again: bool) -> None:
         assert target.session is not None
@@ -101,7 +110,9 @@ class Bridge:
             _has_heard(source, request)
             return
         carried = response.carried
-        if response.local and code in ELSEWHERE:
+        # Before the answer another callee may ring: what a callee says of its own dialogue ends no other.
+        ends_its_own = self.until_answer and code in (408, 481) and request.method != PRACK
+        if (response.local or ends_its_own) and code in ELSEWHERE:
             carried.setdefault("Reason", cause(code, "the other side has not answered"))
             code = ELSEWHERE[code]
         source.reply(request, code, headers=carried)

@@ -78,7 +78,7 @@ class Call:
     _joined: Inbox[Leg] | None = None
     _moved = False
     parting: Headers | None = None
-    """What the caller's CANCEL, or its BYE before the answer, carried: for the CANCELs and BYEs that follow."""
+    """What the caller's CANCEL, or its BYE before its ACK, carried: for the CANCELs and BYEs that follow."""
 
     def __init__(self, task: Task, logic: Logic) -> None:
         self.task = task
@@ -274,7 +274,7 @@ class Call:
             code = failed.code if type(failed.code) is int and 300 <= failed.code < 700 else 500
             if self.first is not None and self.caller.unanswered:
                 self.caller.reject(failed if code == failed.code else code)
-            self._finish(code, str(failed), {"Reason": cause(failed.code, failed.reason)})
+            self._finish(code, str(failed), self.parting or {"Reason": cause(failed.code, failed.reason)})
         for leg in self._legs.values():
             if self._moved and leg is not self._caller:  # another service has the call now, but not these
                 leg.hang_up()

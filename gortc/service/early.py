@@ -7,6 +7,7 @@ of the answers in one dialogue the first counts).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gortc.jsip.invite_session import CALLING, EARLY
@@ -15,6 +16,11 @@ from gortc.jsip.message import Headers, Request, describes, without_body
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
     from gortc.service.leg import Leg
+
+RACK: Final = re.compile(r"([0-9]{1,16}) +([0-9]{1,16}) +INVITE", re.ASCII)
+
+MEDIALESS: Final = frozenset((182, 199))
+"""What these say in their Body is no answer to the offer: a place in a queue, why a callee has gone (RFC 6228)."""
 
 OPEN_MAX: Final = 16
 """So many reliable responses of a callee are remembered for their PRACKs, and so many of those who have gone; RFC 3262
@@ -33,7 +39,8 @@ class Early:
         self._last: Session | None = None
         self._rung: dict[Leg, None] = {}
         self.number = number
-        self._numbers: dict[int, tuple[Leg, Session, int]] = {}
+        self.numbers: dict[int, tuple[Leg, Session, int]] = {}
+        """Whose response that asks for a PRACK (RFC 3262) the caller has heard under which number, and its own."""
 
     def is_repetition(self, source: Session | None, code: int, headers: Headers) -> bool:
         """Whether the caller has heard just this last: from `source` (None: the service), or from a callee that still
@@ -70,11 +77,16 @@ class Early:
         for leg in [leg for leg in self._rung if not leg.ringing]:
             del self._rung[leg]
 
-    def share(self, source: Leg, headers: Headers) -> Headers:
+    def owes(self, source: Leg, headers: Headers) -> bool:
+        """Whether the caller has not heard this early media yet, for that of one who has failed since."""
+        media = self.media
+        return source.unheard is not None and "Body" in headers and (media is None or not media.ringing)
+
+    def share(self, source: Leg, code: int, headers: Headers) -> Headers:
         """What of these headers of a provisional response the caller gets, while other callees may ring as well."""
         if "RSeq" in headers:
             headers = self._numbered(source, headers)
-        if "Body" in headers:
+        if code not in MEDIALESS and headers.get("Body") is not None:
             media = self.media
             if media is None or media is source or not media.ringing:
                 self.media, source.unheard = source, None
@@ -83,17 +95,12 @@ class Early:
                 headers = without_body(headers)
         return headers
 
-    @property
-    def reliable(self) -> bool:
-        """Whether any response asks for a PRACK (RFC 3262)."""
-        return bool(self._numbers)
-
     def _numbered(self, source: Leg, headers: Headers) -> Headers:
         asked = headers["RSeq"]
         if type(asked) is not int:
             return headers
         assert source.session is not None
-        said, numbers = (source, source.session, asked), self._numbers
+        said, numbers = (source, source.session, asked), self.numbers
         number = 0
         for known, whose in numbers.items():
             if whose == said:
@@ -107,41 +114,26 @@ class Early:
 
     def _forget(self, source: Leg) -> None:
         """Make room for one more of `source`."""
-        own = [number for number, (leg, _, _) in self._numbers.items() if leg is source]
-        gone = [number for number, (leg, _, _) in self._numbers.items() if leg is not source and not leg.ringing]
+        own = [number for number, (leg, _, _) in self.numbers.items() if leg is source]
+        gone = [number for number, (leg, _, _) in self.numbers.items() if leg is not source and not leg.ringing]
         for number in (*own[: max(0, len(own) - OPEN_MAX + 1)], *gone[: max(0, len(gone) - OPEN_MAX)]):
-            del self._numbers[number]
+            del self.numbers[number]
 
-    def acknowledged(self, prack: Request) -> tuple[Leg | None, Headers] | None:
-        """Whose response a PRACK of the caller's means, and what goes there; None where it means none. No leg: the one
-        whose it was has gone.
-
-        RAck is the response's RSeq, the INVITE's CSeq and INVITE (RFC 3262 section 7.2), which differ leg by leg.
-        """
-        number, rest = acknowledges(prack)
-        whose = self._numbers.get(int(number)) if number.isascii() and number.isdigit() and len(number) < 16 else None
-        if whose is None or not rest:
+    def acknowledged(self, number: int) -> tuple[Leg | None, int] | None:
+        """Whose response the caller has heard under `number`, and its own number; None where there was none. No leg:
+        its dialogue has gone."""
+        whose = self.numbers.get(number)
+        if whose is None:
             return None
         leg, session, asked = whose
-        if leg.session is not session or not (leg.ringing or leg.talking):
-            return None, prack.carried
-        return leg, {**prack.carried, "RAck": f"{asked} {leg.request.cseq} INVITE"}
+        return leg if leg.session is session and leg.hears else None, asked
 
 
-def renumbered(prack: Request, leg: Leg) -> Headers:
-    """What goes to the one callee of a caller whose PRACK it is: its RAck names our INVITE, not the caller's."""
-    headers = prack.carried
-    number, rest = acknowledges(prack)
-    if rest:
-        headers["RAck"] = f"{number} {leg.request.cseq} INVITE"
-    return headers
-
-
-def acknowledges(prack: Request) -> tuple[str, str]:
-    """The RSeq that its RAck names, and the rest of it; empty where it has none."""
+def acknowledges(prack: Request) -> tuple[int, int]:
+    """The RSeq and the INVITE's CSeq that its RAck names (RFC 3262 section 7.2); 0 and 0 where it has none."""
     rack: Any = prack.headers.get("RAck")
-    number, _, rest = rack.partition(" ") if isinstance(rack, str) else ("", "", "")
-    return number, rest
+    found = RACK.fullmatch(rack) if isinstance(rack, str) else None
+    return (int(found[1]), int(found[2])) if found is not None else (0, 0)
 
 
 def rings(session: Session) -> bool:

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail
 
 from gortc.jsip.ended import MOVED, STACK, US, Ended
 from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
-from gortc.jsip.message import Headers, Request, Response, check_headers, check_refusal, dumps, response
+from gortc.jsip.message import Headers, Request, Response, check_headers, check_refusal, dumps, response, whole
 from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PEER_LOST, PEER_RESUMED, PRACK, TERM, UPDATE
 from gortc.jsip.status import phrase
 from gortc.jsip.uri import BadURI, parse
@@ -208,8 +208,10 @@ class Leg:
         session = source.session if source is not None else None
         held_back = early.is_repetition(session, code, headers) and now - early.at < self.call.times.invite / 3
         if source is not None:
+            if early.owes(source, headers):
+                held_back = False
             if not held_back and ("RSeq" in headers or "Body" in headers):
-                headers = early.share(source, headers)
+                headers = early.share(source, code, headers)
                 self.call.task.rseq = early.number
             if self.peer is not source:
                 talks_to = early.talks_to(source)
@@ -261,7 +263,8 @@ class Leg:
             return
         if isinstance(answer, Response) and not answer.session.over:
             self.call.task.ack(answer.request, headers=ack.carried)
-        self.early = None
+        if self.early is not None and not self.early.numbers:  # else a PRACK may still be on its way
+            self.early = None
         done.callback(ack)
         if self.bridge is not None and self.bridge.until_answer:  # their service has not connected them
             self.bridge.undo()
@@ -369,11 +372,11 @@ class Leg:
     def interval_wanted(self, refused: Response) -> int:
         """The session interval, in seconds, that a callee wants who has refused our shorter one with 423 (RFC 4028
         section 7.1); 0 where that can't be."""
-        least = refused.headers.get("Min-Expire")
+        least = whole(refused.headers.get("Min-Expire"))
         request = refused.request
         if request is self._taken_back or (request.session.ended is not None and request.session.ended[0] == US):
             return 0
-        if request.method in (INVITE, UPDATE) and type(least) is int:
+        if request.method in (INVITE, UPDATE):
             return least if request.headers["Expire"] < least <= self.call.times.session_max else 0
         return 0
 
@@ -497,8 +500,10 @@ class Leg:
 
     def expect_ack(self, invite: Request, acked: Callable[[Request | None], None]) -> None:
         """Call `acked` with the ACK to our answer to `invite`, or with None where it can't come any more."""
-        if self._acks is None:
+        if not self._acks:
             self._acks = {}
+            if self._away_for:
+                self._away_for = 0.0
         self._acks[invite] = acked
 
     def expect_end(self, done: Deferred[Leg]) -> None:
@@ -534,6 +539,8 @@ class Leg:
                 acked(message)
         elif message.method == BYE:
             self.last_word = message
+            if self._acks:
+                self.call.parting = message.carried
             self._end()
         elif message.method == PEER_LOST:
             self.wait_for_return()
@@ -609,6 +616,11 @@ class Leg:
     def ringing(self) -> bool:
         """Whether its INVITE has no final response yet."""
         return not self.over and getattr(self.session, "state", "") in (CALLING, EARLY)
+
+    @property
+    def hears(self) -> bool:
+        """Whether it rings or talks: nobody has given it up."""
+        return not self.over and getattr(self.session, "state", "") in (CALLING, EARLY, ANSWERED, CONFIRMED)
 
 
 def _after(outcome: Any, tidy: Callable[[], object]) -> Any:

@@ -212,6 +212,8 @@ def test_sent_bye_before_our_ack(stage: Stage) -> None:
     stage.forget()
     stage.play("service BYE")
     stage.said("bob < ACK", "bob < BYE")
+    ack, bye = stage.person("bob").inbox[-2:]
+    assert bye["CSeq"] > ack["CSeq"] > 1  # RFC 3261 section 12.2.2: it must not fall
     stage.play("bob 200 BYE")
     stage.said("bob > 200 BYE", "service TERM")
 

@@ -351,3 +351,35 @@ def test_ten_thousand_intervals_leave_nothing_behind(stage: Stage) -> None:
     assert len(stage.node.timers._named) <= 1 + IDLE_MAX
     stage.play("alice BYE")
     stage.forget()
+
+
+@pytest.mark.proves("S-59")
+def test_what_fails_is_no_refresh(stage: Stage) -> None:
+    """RFC 4028 section 10: the session has another time from a 2xx on."""
+    received(stage)
+    stage.play(*["wait 60", "alice UPDATE offer", "service 488"] * 5, "wait 4.9")
+    stage.forget()
+    stage.play("wait 0.1", "alice 200 BYE")
+    stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
+
+
+@pytest.mark.proves("S-53", "S-59")
+def test_nor_is_what_we_ask_in_vain(stage: Stage) -> None:
+    stage.dial("bob", headers={"Expire": 30})
+    stage.play("bob 200", "service ACK", *["wait 4", "service UPDATE offer", "bob 488 UPDATE"] * 2, "wait 1.9")
+    stage.forget()
+    stage.play("wait 0.1")
+    stage.said("bob < UPDATE")
+    stage.play("bob 200 UPDATE", "bob BYE")
+    stage.forget()
+
+
+@pytest.mark.proves("S-54", "S-57")
+def test_no_refresh_is_missed_while_a_re_invite_is_open(stage: Stage) -> None:
+    """Who sends it sends no other."""
+    stage.play("alice INVITE Expire=30", "service 200", "alice ACK", "alice INVITE offer")
+    stage.forget()
+    stage.play("wait 50", "service 200", "alice ACK", "wait 34.9")
+    stage.said("alice < 200 INVITE", "alice > ACK", "service ACK")
+    stage.play("wait 0.1", "alice 200 BYE")
+    stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")

@@ -205,7 +205,7 @@ INVITE_SERVER_PLAY: Play = {
         "alice CANCEL", "completed", ["alice > CANCEL", "alice < 200 CANCEL", "alice < 487 INVITE", "service CANCEL"],
     ),
     ("late", "expired"): (
-        "wait 1", "completed",
+        "wait 2", "completed",
         ["bob < CANCEL", "service 408 INVITE (local)", "alice < 408 INVITE", "service CANCEL (local)"],
     ),
     ("accepted", "100"): ("service 100", "accepted", []),

@@ -36,6 +36,10 @@ Codes = Collection[int]
 NEVER = float("inf")
 
 
+MOMENTS = 2.0
+"""A first INVITE waits so much longer, in seconds, where its callee's time is up at the same time (S-25)."""
+
+
 @dataclass(eq=False)
 class Ask:
     """A request that waits for its final response, at the latest at `due`.
@@ -381,7 +385,9 @@ class Book:
             return due <= now if at_rest else due < now
 
         for ask in self.theirs.values():
-            assert not late(ask.due), f"{ask.method} CSeq {ask.cseq} of {self.name} was not answered in time"
+            assert not late(ask.due + (MOMENTS if ask.first else 0)), (
+                f"{ask.method} CSeq {ask.cseq} of {self.name} was not answered in time"
+            )
         for ask in sorted(self.ours.values(), key=lambda ask: (ask.due, ask.method != BYE)):
             if ask.due <= now and not self.over:
                 self._give_up(ask, late(ask.due))

@@ -50,6 +50,30 @@ def test_the_callee_is_told_after_a_time(seconds: float) -> None:
 
 
 @pytest.mark.proves("S-68")
+def test_each_answer_has_its_own_time() -> None:
+    """What was used up for one does not count for the next."""
+    lab, alice, call, leg = rung()
+    leg.reply(200, "an answer")
+    call.expect(200)
+    alice.leave()
+    lab.advance(9)
+    call = Talk(lab.user("alice"), call.request, ours=True)
+    call.ack()
+    leg.expect("ACK")
+    call.send("INVITE", "a second offer")
+    leg.reply(200, "a second answer", to=leg.expect("INVITE"))
+    call.expect(200)
+    call.user.leave()
+    lab.advance(9)
+    leg.expect_nothing()
+    lab.advance(1)
+    leg.expect("ACK")
+    lab.advance(200)
+    leg.reply(200, to=leg.expect("BYE"))
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-68")
 def test_one_that_is_lost_between_the_answer_and_its_ack() -> None:
     lab, alice, call, leg = rung()
     leg.reply(200, "an answer")

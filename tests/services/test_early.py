@@ -642,3 +642,156 @@ def test_another_service_goes_on_counting() -> None:
     call.expect(180, RSeq=2)
     acknowledged(call, leg, 2, 1)
     over(lab, call, leg)
+
+
+# one callee among others
+
+
+@pytest.mark.proves("S-73")
+@pytest.mark.parametrize("code", [408, 481])
+@pytest.mark.parametrize("method", ["INFO", "UPDATE"])
+def test_what_one_agent_says_of_its_dialogue_does_not_end_the_hunt(method: str, code: int) -> None:
+    lab, call, first, second = hunted()
+    leg = first.answering()
+    leg.reply(180)
+    call.expect(180)
+    call.send(method, "a question")
+    leg.reply(code, to=leg.expect(method))
+    call.expect(504)
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    leg.expect("ACK")
+    over(lab, call, second.answering())
+
+
+@pytest.mark.proves("S-73")
+def test_nor_does_it_end_what_rings_beside_it() -> None:
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(180)
+    call.expect(180)
+    call.send("INFO", "a question")
+    bob.reply(481, to=bob.expect("INFO"))
+    call.expect(504)
+    bob.reply(200, to=bob.expect("CANCEL"))
+    bob.reply(487)
+    bob.expect("ACK")
+    over(lab, call, carol)
+
+
+@pytest.mark.proves("S-63")
+def test_one_that_was_given_up_is_not_asked_any_more() -> None:
+    """Though its CANCEL is still open."""
+    lab, call, first, second = hunted()
+    leg = first.answering()
+    leg.reply(180)
+    call.expect(180)
+    lab.advance(15)
+    cancel = leg.expect("CANCEL")
+    call.send("INFO", "is anybody there?")
+    call.expect(491)
+    last = second.answering()
+    last.reply(180)
+    call.expect(180)
+    heard(call, last, "and now?")
+    leg.reply(200, to=cancel)
+    leg.reply(487)
+    leg.expect("ACK")
+    over(lab, call, last)
+
+
+@pytest.mark.proves("S-64", "S-70")
+def test_early_media_that_the_caller_has_not_had_is_no_repetition() -> None:
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(183, "bob's")
+    call.expect(183, Body="bob's")
+    carol.reply(183, "carol's")
+    call.expect(183, Body=None)
+    carol.reply(183, "carol's")
+    call.expect_nothing()
+    busy(bob)
+    carol.reply(183, "carol's")
+    call.expect(183, Body="carol's")
+    carol.reply(183, "carol's")
+    call.expect_nothing()
+    over(lab, call, carol)
+
+
+@pytest.mark.proves("S-63", "S-70")
+@pytest.mark.parametrize(("code", "body"), [(182, {"position": 2}), (199, "why"), (183, None)])
+def test_what_is_no_early_media(code: int, body: Any) -> None:
+    """It takes nobody's from the caller."""
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(code, Body=body)
+    call.expect(code, Body=body)
+    carol.reply(183, "music")
+    call.expect(183, Body="music")
+    bob.reply(182, {"position": 1})
+    call.expect(182, Body={"position": 1})
+    heard(call, carol, "a digit")
+    carol.reply(200, "an answer")
+    cancelled(bob)
+    over_answered(lab, call, carol)
+
+
+@pytest.mark.proves("S-69")
+def test_a_late_prack_has_its_agents_number() -> None:
+    lab, call, first, second = hunted()
+    leg = first.answering()
+    leg.reply(180, RSeq=1)
+    call.expect(180, RSeq=1)
+    busy(leg)
+    last = second.answering()
+    last.reply(180, RSeq=1)
+    call.expect(180, RSeq=2)
+    last.reply(200, "an answer")
+    call.expect(200)
+    call.ack()
+    last.expect("ACK")
+    acknowledged(call, last, 2, 1)
+    call.bye()
+    call.expect(200)
+    last.reply(200, to=last.expect("BYE"))
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-69")
+@pytest.mark.parametrize("rack", ["1 2 INVITE", "1 77 INVITE", "1 1 UPDATE", "1 1", "1 1 INVITE INVITE"])
+def test_a_prack_of_another_request(rack: str) -> None:
+    lab, call, first, _ = hunted()
+    leg = first.answering()
+    leg.reply(180, RSeq=1)
+    call.expect(180)
+    call.send("PRACK", RAck=rack)
+    call.expect(481)
+    leg.expect_nothing()
+    over(lab, call, leg)
+
+
+@pytest.mark.proves("S-34", "S-69")
+def test_a_prack_of_a_re_invite() -> None:
+    """Its RAck names the INVITE that each side knows."""
+    lab = Lab(default)
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("bob", "an offer", CSeq=41)
+    leg = bob.answering(CSeq=1)
+    leg.reply(180, RSeq=1)
+    call.expect(180)
+    leg.reply(200, "an answer")
+    call.expect(200)
+    call.send("ACK", RelatedID=41, CSeq=42)
+    leg.expect("ACK")
+    call.send("INVITE", "a second offer", CSeq=43)
+    asked = leg.expect("INVITE")
+    leg.reply(183, to=asked, RSeq=1)
+    call.expect(183, RSeq=1)
+    call.send("PRACK", RAck="1 43 INVITE", CSeq=44)
+    leg.reply(200, to=leg.expect("PRACK", RAck=f"1 {asked['CSeq']} INVITE"))
+    call.expect(200)
+    leg.reply(200, to=asked)
+    call.expect(200)
+    call.send("ACK", RelatedID=43, CSeq=45)
+    leg.expect("ACK")
+    leg.bye()
+    leg.expect(200)
+    call.reply(200, to=call.expect("BYE"))
+    lab.check_empty()

@@ -105,6 +105,16 @@ def test_the_second_423_is_the_callers() -> None:
     lab.check_empty()
 
 
+@pytest.mark.proves("M-20", "S-66")
+def test_a_423_whose_number_is_written_otherwise() -> None:
+    lab, call, leg = called()
+    leg.reply(423, Min_Expire=1200.0)
+    leg.expect("ACK")
+    again = leg.user.answering(Expire=1200)
+    talk(call, again)
+    over(lab, call, again)
+
+
 @pytest.mark.proves("S-66")
 @pytest.mark.parametrize("least", [None, "1200", 0, -1, 9, 599, 600, 86_401, 1.5, True])
 def test_a_423_that_wants_what_can_not_be(least: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import orjson
 import pytest
 
 from gortc import Call, LegFailed, service
@@ -442,3 +443,51 @@ def test_a_leg_of_one_transaction_whose_user_is_lost() -> None:
     how = seen[0].ended
     assert how is not None
     assert (how.by, how.code, how.reason) == ("lost", 408, "the peer has lost its connection")
+
+
+@pytest.mark.proves("S-71")
+@pytest.mark.parametrize("number", ["bob", "400"])
+def test_what_a_bye_in_the_place_of_the_ack_says(number: str) -> None:
+    lab = Lab(default, hunt400)
+    alice, agent = lab.users("alice", "bob" if number == "bob" else "agent1")
+    call = alice.call(number, "an offer")
+    leg = agent.answering()
+    leg.reply(200, "an answer")
+    call.expect(200)
+    call.send("BYE", **WORDS)
+    call.expect(200)
+    leg.expect("ACK")
+    leg.reply(200, to=leg.expect("BYE", **WORDS))
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-71")
+def test_why_a_callee_hangs_up_before_it_answers() -> None:
+    lab, call, leg = ringing()
+    leg.send("BYE", Reason="enough")
+    leg.expect(200)
+    call.expect(487, Reason="enough")
+    call.ack()
+    lab.check_empty()
+
+
+@pytest.mark.proves("C-78", "S-71")
+def test_a_leg_whose_answer_the_peer_refuses_was_ended_by_the_stack() -> None:
+    seen: list[tuple[str, int, str]] = []
+
+    @service("answers")
+    async def answers(call: Call) -> None:
+        call.caller.closed().addCallback(
+            lambda leg: seen.append((leg.ended.by, leg.ended.code, leg.ended.reason)) if leg.ended else None
+        )
+        await call.caller.answer("an answer")
+
+    lab = Lab(answers)
+    alice = lab.user("alice")
+    call = alice.call("100", "an offer")
+    lab.node.syntax.refused(alice.channel, orjson.dumps(call.expect(200)), 413, "too large for the peer")
+    lab.advance(0)
+    call.expect(500)
+    assert seen == [("stack", 500, "too large for the peer")]
+    lab.advance(32)
+    lab.check_empty()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 import pytest
 import txaio.tx
 
+from gortc import Call, LegFailed, service
 from gortc.jsip.times import Times
 from gortc.testing import Talk
 from tests.transport.network import Network
@@ -130,3 +132,44 @@ def test_who_says_itself_that_the_call_is_over_is_told_so(side: str, code: int) 
     other.reply(200, to=other.expect("BYE"))
     net.settle()
     net.check_empty()
+
+
+@pytest.mark.proves("S-65")
+def test_a_service_that_gives_its_agents_no_time() -> None:
+    """The node that its caller comes from waits as long as the service does: it hears something meanwhile."""
+
+    @service("patient")
+    async def patient(call: Call) -> None:
+        for name in ("agent1", "agent2", "agent3"):
+            with suppress(LegFailed):
+                leg = call.leg(f"{name}@b.test")
+                await call.caller.answer(await leg.invite(call.caller.offer, ringing=call.caller.ring))
+                await call.bridge(call.caller, leg)
+                return
+
+    net = Network("a", "b", each={"b": {"config": {"default": {"numbers": {"100@b.test": "patient"}}}}})
+    clock: Any = net.reactor
+    txaio.tx.config.loop = clock
+    net.labs["b"].node.services.load(patient, "patient", {})
+    alice, agents = net.labs["a"].user("alice"), net.labs["b"].users("agent1", "agent2", "agent3")
+    net.settle()
+    call = alice.call("100@b.test", "an offer")
+    net.settle()
+    for agent in agents[:-1]:
+        leg = agent.answering()
+        net.advance(60.2, step=0.2)
+        leg.reply(200, to=leg.expect("CANCEL"))
+        leg.reply(487)
+        net.settle()
+        leg.expect("ACK")
+    leg = agents[-1].answering()
+    net.advance(50, step=0.2)
+    assert {message["Code"] for message in alice.inbox} == {183}
+    alice.inbox.clear()
+    leg.reply(200, "an answer")
+    net.settle()
+    call.expect(200)
+    call.ack()
+    net.settle()
+    leg.expect("ACK")
+    over(net, call, leg)
