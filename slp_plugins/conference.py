@@ -11,13 +11,14 @@ was spelt first, and the others hear of it when the first session joins, and whe
     {"event": "resumed", "member": NAME}     one of them is back
 
 An INFO or MESSAGE goes to all sessions of the member that its header `Member` names, else to all other sessions, with
-`Member` = the sender. A re-INVITE gets 488, for nobody is there to take its offer; anything else 405.
+`Member` = the sender. A re-INVITE gets 488, for nobody is there to take its offer; OPTIONS what an INVITE would get;
+anything else 405.
 
 What a word costs is bound. A session with `unanswered_max` requests unanswered, or whose user leaves `user_bytes` of
-them unanswered in all its sessions, gets no more: the sender's 200 says in `Missed` how many sessions have missed the
-word, or it is 480 where nobody else was meant. Who has missed an event gets the roster again, once it answers. A word
-with which the unanswered ones of the room would have more than `room_bytes` gets 503, and one that `Member` would make
-larger than a message may be 413. All copies of a word share its Body.
+them unanswered in all its sessions, gets no more, and a word that `Member` would make larger than a message may be does
+not reach it either: the sender's 200 says in `Missed` how many sessions have missed the word; it is 480, or 413, where
+nobody has heard it. Who has missed an event gets the roster again, once it has nothing unanswered. A word with which
+the unanswered ones of the room would have more than `room_bytes` gets 503. All copies of a word share its Body.
 
 The instance ends with its last member. Written at the level below coroutines: one entry for every message of every leg.
 
@@ -38,7 +39,8 @@ from zope.interface import implementer
 
 from gortc import Context, IServiceInstance, IServiceLogic, Request, Response, Session, Task, canonical
 
-ALLOW = "INVITE, ACK, BYE, CANCEL, INFO, MESSAGE"
+ALLOW = "INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, OPTIONS"
+NO_RELID = "a conference needs a relid in its Router"
 ROSTER_BYTES = 32768
 """So many bytes of names an INFO has at most, or half of what there is room for: a longer roster comes in parts."""
 HERE, AWAY = "here", "away"
@@ -49,16 +51,17 @@ EVENTS = {
 
 
 class Member:
-    """One session: its name, who that is, whether its peer is away, its unanswered requests with their sizes in bytes,
-    and whether it has missed an event."""
+    """One session: its name, who that is, whose share its requests are counted in, whether its peer is away, and its
+    unanswered requests with their sizes in bytes."""
 
     def __init__(self, leg: Session, name: str) -> None:
         self.leg = leg
         self.name = name
         self.who = canonical(name)
+        peer = leg.channel.name
+        self.debtor = peer if "@" in peer else f"{peer} {self.who}"  # many come over the channel of another node
         self.away = False
         self.unanswered: dict[Request, int] = {}
-        self.behind = False
 
 
 @implementer(IServiceInstance)
@@ -73,6 +76,8 @@ class Room:
         """Those of the words that are not answered."""
         self.owed: Counter[str] = Counter()
         """The same, by who has not answered them: whatever its From says, it has one channel."""
+        self.behind: dict[Member, None] = {}
+        """Who has missed an event."""
 
     @property
     def users(self) -> dict[str, bool]:
@@ -105,7 +110,7 @@ class Room:
         if leg in self.members or leg in self.joining:
             self.task.answer(request, 488)
         elif self.task.relation is None:
-            self.task.answer(request, 400, headers={"Reason": "a conference needs a relid in its Router"})
+            self.task.answer(request, 400, headers={"Reason": NO_RELID})
         else:
             self.joining.add(leg)
             self.task.answer(request, 200)
@@ -119,7 +124,8 @@ class Room:
             member = Member(leg, leg.caller if known is None else known.name)
             was = self.presence(member.who)
             self.members[leg] = member
-            self.roster(member)
+            self.behind[member] = None
+            self.catch_up(member)
             self.announce(member, was)
 
     def leave(self, message: Request) -> None:
@@ -133,8 +139,8 @@ class Room:
             was = self.presence(member.who)
             member.away = event.method == "PEER_LOST"
             self.announce(member, was)
-            if member.behind and not member.away and self.is_open(member):
-                self.roster(member)
+            if not member.away:
+                self.catch_up(member)
 
     def remove(self, name: str) -> bool:
         """Hang up on all sessions of a member, and let the others know; False where there is none."""
@@ -151,7 +157,8 @@ class Room:
         if member is not None:
             was = self.presence(member.who)
             del self.members[leg]
-            self.settle(leg.channel.name, sum(member.unanswered.values()))
+            self.behind.pop(member, None)
+            self.settle(member, sum(member.unanswered.values()))
             self.announce(member, was)
 
     def of(self, wanted: str) -> Iterator[Member]:
@@ -186,7 +193,7 @@ class Room:
                 left = most
             parts[-1].append(name)
             left -= size
-        member.behind = False
+        self.behind.pop(member, None)
         for part in parts:
             event: dict[str, Any] = {"event": "roster", "members": part}
             if away := [name for name in part if users[name]]:
@@ -200,7 +207,12 @@ class Room:
         if self.is_open(member):
             self.send(member, "INFO", len(orjson.dumps(event)), event)
         else:
-            member.behind = True
+            self.behind[member] = None
+
+    def catch_up(self, member: Member) -> None:
+        """One that has missed an event gets the roster, as soon as it may be sent it."""
+        if member in self.behind and self.is_open(member):
+            self.roster(member)
 
     def pass_on(self, request: Request) -> None:
         """To all sessions of the member that is named, or to all others."""
@@ -214,10 +226,11 @@ class Room:
         if named is not None and not others:
             self.task.answer(request, 404, headers={"Reason": "no such member"})
             return
-        targets = [other for other in others if self.is_open(other)]
         headers = {**request.carried, "Member": sender.name}
-        size = len(orjson.dumps(headers)) if targets else 0
-        if any(size > target.leg.room(request.method) for target in targets):
+        size = len(orjson.dumps(headers)) if others else 0
+        ready = [other for other in others if self.is_open(other)]
+        targets = [other for other in ready if size <= other.leg.room(request.method)]
+        if ready and not targets:
             self.task.answer(request, 413, headers={"Reason": "the message is too large with its Member"})
             return
         if self.bytes + size * len(targets) > self.task.context.config["room_bytes"]:
@@ -236,36 +249,43 @@ class Room:
         request = self.task.request(member.leg, method, body, headers)
         member.unanswered[request] = size
         self.bytes += size
-        self.owed[member.leg.channel.name] += size
+        self.owed[member.debtor] += size
 
-    def settle(self, user: str, size: int) -> None:
+    def settle(self, member: Member, size: int) -> None:
         """So many bytes are answered, or will never be."""
         self.bytes -= size
-        self.owed[user] -= size
-        if not self.owed[user]:
-            del self.owed[user]
+        self.owed[member.debtor] -= size
+        if not self.owed[member.debtor]:
+            del self.owed[member.debtor]
 
     def answered(self, response: Response) -> None:
-        """One waits no longer. Who answers, and has missed something, gets the roster."""
+        """One waits no longer. Who has missed something, and has nothing unanswered any more, gets the roster."""
         member = self.members.get(response.session)
-        if member is not None:
-            self.settle(member.leg.channel.name, member.unanswered.pop(response.request, 0))
-            if response.local and response.code == 480 and response.request.get("Member") is None:
-                member.behind = True  # an event that has not come there
-            if member.behind and not response.local and not member.unanswered:
-                self.roster(member)
+        if member is None:
+            return
+        self.settle(member, member.unanswered.pop(response.request, 0))
+        if response.local and response.code != 408:  # it has not come there
+            if response.code == 480 and response.request.get("Member") is None:
+                self.behind[member] = None
+            return
+        for other in [other for other in self.behind if other.debtor == member.debtor and not other.unanswered]:
+            self.catch_up(other)
 
     def is_open(self, member: Member) -> bool:
         """Whether it may be sent one more."""
         config = self.task.context.config
         return bool(
-            len(member.unanswered) < config["unanswered_max"]
-            and self.owed.get(member.leg.channel.name, 0) < config["user_bytes"]
+            len(member.unanswered) < config["unanswered_max"] and self.owed.get(member.debtor, 0) < config["user_bytes"]
         )
 
     def refuse(self, request: Request) -> None:
-        """Anything else."""
-        self.task.answer(request, 405, headers={"Allow": ALLOW})
+        """Anything else; OPTIONS gets what an INVITE would (RFC 3261 section 11.2)."""
+        if request.method != "OPTIONS":
+            self.task.answer(request, 405, headers={"Allow": ALLOW})
+        elif self.task.relation is None:
+            self.task.answer(request, 400, headers={"Reason": NO_RELID})
+        else:
+            self.task.answer(request, 200, headers={"Allow": ALLOW})
 
 
 @implementer(IPlugin, IServiceLogic)

@@ -78,6 +78,9 @@ class Reader(Protocol):
         A request comes back with `code`.
         """
 
+    def outgrown(self, channel: Channel, data: bytes) -> None:
+        """The same for one that has waited, and is too large by now: the limit has come down."""
+
 
 class Owner:
     """Whoever a session belongs to: a task."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from gortc.jsip.methods import ALLOW, TERM
+from gortc.jsip.methods import ALLOW, INVITE, TERM, UPDATE
 from gortc.jsip.status import DESC
 
 if TYPE_CHECKING:
@@ -237,8 +237,10 @@ def event(kind: str, session: Session) -> Request:
 def check_headers(headers: Mapping[str, Any]) -> None:
     """What a service gives with a message: nothing of the stack's, and what the peer can read.
 
-    Raises ValueError with the first thing that is wrong.
+    Raises ValueError with the first thing that is wrong, and TypeError where a name is no string.
     """
+    if not all(type(name) is str for name in headers):
+        raise TypeError("names of headers are strings")
     for name in OWN_HEADERS.intersection(headers):
         if name in OF_THE_STACK:
             raise ValueError(f"{name} is not the service's to set")
@@ -256,18 +258,24 @@ def check_own(message: Message) -> None:
 
     Raises ValueError with the first thing that is not.
     """
+    headers = message.headers
     own: Headers = {"DialogueID": message.dialogue_id, "CSeq": message.cseq}
     if type(message) is Request:
         own.update({"Type": message.method, "From": message.caller, "To": message.callee})
         if message.related is not None:
             own["RelatedID"] = message.related.cseq
+        if "Request-URI" not in headers:
+            raise ValueError("a request has a Request-URI")
+        if message.method in (INVITE, UPDATE) and headers.get("Expire") == 0:
+            raise ValueError("Expire must be so many seconds, not 0")
     elif type(message) is Response:
         request = message.request
         own.update({"Type": "RESPONSE", "Code": message.code, "From": request.caller, "To": request.callee})
     for name in OF_THE_STACK:
-        if message.headers.get(name) != own.get(name):
+        is_own = name in own and type(headers.get(name)) is type(own[name]) and headers[name] == own[name]
+        if not is_own and (name in own or name in headers):
             raise ValueError(f"{name} is not the service's to set")
-    check_headers({name: value for name, value in message.headers.items() if name not in OF_THE_STACK})
+    check_headers({name: value for name, value in headers.items() if name not in OF_THE_STACK})
 
 
 def check_refusal(code: int) -> None:

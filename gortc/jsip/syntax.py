@@ -45,6 +45,8 @@ loads: Final = orjson.loads
 dumps: Final = orjson.dumps
 
 NAMES: Final = ("From", "To", "DialogueID")
+SHORT: Final = 200
+"""A `Reason` of ours has fewer characters."""
 BARE: Final = ("Type", "Request-URI", "From", "To", "DialogueID", "CSeq", "RelatedID")
 
 HALF: Final = re.compile(
@@ -209,10 +211,14 @@ class Syntax:
     def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
         """A message that had to wait has gone out; None for one that no session stands behind."""
         headers: Headers = message.headers if message is not None else loads(data)
-        if headers["Type"] == "RESPONSE":
-            self.sent.responses[cast("Response", message).code if message is not None else headers["Code"]] += 1
+        if type(message) is Request:
+            self.sent.request(message.method)
+        elif type(message) is Response:
+            self.sent.responses[message.code] += 1
+        elif headers["Type"] == "RESPONSE":
+            self.sent.responses[headers["Code"]] += 1
         else:
-            self.sent.request(cast("Request", message).method if message is not None else headers["Type"])
+            self.sent.request(headers["Type"])
         if self.tape is not None:
             self.tape.note(channel.name, data, True)
         if self.trace is not None:
@@ -223,15 +229,24 @@ class Syntax:
 
         Whoever has sent it is told; whoever awaits a final response gets 500 instead.
         """
+        self._take_back(channel, data, code, reason, "refused by the peer")
+
+    def outgrown(self, channel: Channel, data: bytes) -> None:
+        """A message has waited, and is too large by now: it is taken back as well."""
+        self._take_back(channel, data, 413, self.unfit(len(data)), "can't be sent")
+
+    def _take_back(self, channel: Channel, data: bytes, code: int, reason: str, what: str) -> None:
         try:
-            self.journal.note("refused by the peer", channel.name, reason)
+            self.journal.note(what, channel.name, reason)
             headers = loads(data)
             if headers["Type"] in (BYE, CANCEL) and self._end_barely(channel, headers):
                 return
-            if headers["Type"] == "RESPONSE" and headers["Code"] >= 200 and headers.get("Reason") != reason:
+            if headers["Type"] == "RESPONSE" and headers["Code"] >= 200:
                 made = answer_headers(headers, 500)
-                made["Reason"] = reason  # tells this one, too: where it is refused as well, nothing is left to say
-                self._answer(channel, made)
+                made["Reason"] = reason
+                bare = headers["Code"] == 500 and headers.keys() == made.keys() and len(str(headers["Reason"])) < SHORT
+                if not bare:  # one that is so bare is refused as well: nothing is left to say
+                    self._answer(channel, made)
             self.above.refused(channel, headers, code, reason)
         except Exception:  # as in `receive`
             self.journal.counts["stack failure"] += 1

@@ -194,7 +194,7 @@ class Transactions:
         data = message.data
         if (
             (data is None or len(data) > self.below.frame_max)
-            and message.code > 100  # which may never go out
+            and (message.code > 100 or type(transaction) is not InviteServer)  # whose 100 never goes out
             and transaction.unfinished
             and not self.below.fits(message)
         ):

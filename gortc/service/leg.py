@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 class LegFailed(Exception):
     """A leg did not do what was asked of it: busy, refused, offline, too slow, gone.
 
-    `code` is the response code that says so, `response` the response itself where there was one.
+    `code` is the response code that says so, `reason` a text, `response` the response itself where there was one.
     """
 
     def __init__(self, code: int, reason: str | None = None, response: Response | None = None) -> None:
-        self.reason = reason or phrase(code)
+        self.reason = reason if isinstance(reason, str) and reason else phrase(code)  # a peer's is any JSON value
         super().__init__(f"{code} {self.reason}")
         self.code = code
         self.response = response

@@ -45,6 +45,12 @@ NO_METHODS: Final = frozenset(("RESPONSE", TERM, PEER_LOST, PEER_RESUMED, START)
 UNANSWERED: Final = "the service ended without an answer"
 
 
+def check_method(method: str) -> None:
+    """Raises ValueError where it can't be one."""
+    if type(method) is not str or not method or method in NO_METHODS:
+        raise ValueError(f"no method: {method!r}")
+
+
 class Awaited(Protocol):
     """What an instance awaits: a Deferred, a coroutine on its way."""
 
@@ -95,6 +101,7 @@ class Task(Owner):
         self.first = message
         context = self.context
         context.entered(self)
+        self._running = True  # what comes of what `create` does is for the instance, too, after its first message
         try:
             instance = context.logic.create(self)
         except KeyboardInterrupt:
@@ -102,6 +109,7 @@ class Task(Owner):
         except BaseException:
             self._fail(Failure())
         else:
+            self._running = False
             if not self._ended:
                 self._instance = instance
                 self.receive(message)
@@ -291,8 +299,7 @@ class Task(Owner):
         a header is not the service's to set, and where the leg is another instance's; TypeError where `body` or a
         header is no JSON value.
         """
-        if type(method) is not str or not method or method in NO_METHODS:
-            raise ValueError(f"no method: {method!r}")
+        check_method(method)
         request = session.make(method, headers, body)
         self._send(request)
         return request
@@ -328,6 +335,8 @@ class Task(Owner):
         """
         if message.data is not None or message.local:
             raise ValueError(f"it has been sent or received: {message!r}")
+        if type(message) is Request:
+            check_method(message.method)
         check_own(message)
         self._send(message)
 
@@ -388,7 +397,7 @@ class Task(Owner):
         or BYE carries the headers `parting`, or `bye_reason` as its `Reason`.
 
         Raises ValueError where one of them is not the service's to set, or `code` is none of a refusal (300..699), and
-        TypeError where that is no integer.
+        TypeError where that is no integer, or a header's name no string.
         """
         check_refusal(code)
         if bye_reason:

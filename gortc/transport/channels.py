@@ -206,10 +206,13 @@ class PeerChannel(Channel):
         self.wait_with([])
         if waiting:
             for at, (data, message) in enumerate(waiting):
-                if self.send(data) != 0:
+                if len(data) > self._channels.frame_max:
+                    self._channels.above.outgrown(self, data)
+                elif self.send(data) != 0:
                     self.wait_with(waiting[at:] + (self.waiting or []))
                     return False
-                self._channels.above.gone_out(self, data, message)
+                else:
+                    self._channels.above.gone_out(self, data, message)
         return True
 
     def tell_lost(self) -> None:

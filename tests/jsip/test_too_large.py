@@ -156,6 +156,24 @@ def test_the_limit_can_change(small: Stage) -> None:
     small.forget()
 
 
+@pytest.mark.proves("C-76", "M-40")
+def test_what_waits_while_the_limit_comes_down(small: Stage) -> None:
+    """It is not written; what waits behind it is."""
+    small.node.configure(evolve(small.settings, frame_max=2 * MAX))
+    small.play(*CALL)
+    small.person("bob").leave()
+    small.forget()
+    small.play(f"service INFO {LARGE}", "service MESSAGE short")
+    small.node.configure(evolve(small.settings, frame_max=MAX))
+    reconnect(small, "bob")
+    small.advance()
+    small.said("bob < MESSAGE", "service PEER_RESUMED", "service 413 INFO (local)")
+    assert small.person("bob").inbox[-1]["Body"] == "short"
+    small.counted("can't be sent")
+    small.play("bob 200", "bob BYE")
+    small.forget()
+
+
 # what ends something
 
 
@@ -756,3 +774,34 @@ def test_a_provisional_response_that_the_peer_refuses_is_only_dropped(stage: Sta
     stage.said()
     stage.play("service 486", "alice ACK")
     stage.forget()
+
+
+@pytest.mark.proves("C-78")
+@pytest.mark.parametrize("more", [{}, {"Body": "x" * 3000}, {"Reason": "x" * 300}])
+def test_an_answer_that_says_what_the_stack_would_say(stage: Stage, more: Headers) -> None:
+    """A 500 as bare as the stack's own is refused as well: then nothing is left to say."""
+    stage.play("alice MESSAGE")
+    stage.task.answer(stage.received("MESSAGE"), 500, headers={"Reason": REFUSED, **more})
+    stage.forget()
+    refuse(stage, stage.person("alice").inbox[-1])
+    stage.said(*(["alice < 500 MESSAGE"] if more else []))
+
+
+@pytest.mark.proves("C-78")
+def test_a_peer_that_refuses_whatever_it_is_told(stage: Stage) -> None:
+    """With another code each time."""
+    stage.play("alice MESSAGE", "service 200")
+    stage.forget()
+    for number in range(3):
+        answer = orjson.dumps(stage.person("alice").inbox[-1])
+        stage.node.syntax.refused(stage.person("alice").channel, answer, 413 if number % 2 else 400, f"no {number}")
+        stage.counted("refused by the peer")
+    stage.said("alice < 500 MESSAGE")
+
+
+@pytest.mark.proves("M-37")
+def test_a_100_that_is_too_large(small: Stage) -> None:
+    small.play("alice MESSAGE")
+    small.task.answer(small.received("MESSAGE"), 100, LARGE)
+    small.said("alice > MESSAGE", "service MESSAGE", "alice < 500 MESSAGE", "service TERM")
+    small.counted("can't be sent")

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from gortc.jsip.message import CSEQ_MAX, Headers, Request
 from gortc.testing import Lab, Talk, User
 from slp_plugins.conference import Conference
+from slp_plugins.default import default
 
 ROOM = "gortc.local;type=conference;relid=room1"
 
@@ -552,6 +553,114 @@ def test_the_largest_word(more: int, code: int) -> None:
     lab.check_empty()
 
 
+def test_one_whom_a_word_does_not_reach_is_no_harm_to_the_others() -> None:
+    """Its own names may be so long that they leave no room."""
+    lab = Lab(Conference())
+    alice, bob, carol = lab.users("alice", "bob", "carol")
+    sender = enter(alice, "alice")
+    hears = enter(bob, "alice", "bob", others=(sender,))
+    long = carol.call("room1", Router=ROOM, To="\x01" * 1024)
+    long.expect(200)
+    long.ack()
+    told(long, event="roster", members=[f"{name}@gortc.local" for name in ("alice", "bob", "carol")])
+    for talk in (sender, hears):
+        told(talk, event="joined", member="carol@gortc.local")
+    sender.send("MESSAGE", "x" * 60_000)
+    sender.expect(200, Missed=1)
+    hears.reply(200, to=hears.expect("MESSAGE"))
+    sender.send("MESSAGE", "x" * 60_000, Member="carol@gortc.local")
+    sender.expect(413)
+    long.expect_nothing()
+    for talk in (sender, hears, long):
+        talk.user.leave()
+    lab.advance(200)
+    lab.check_empty()
+
+
+def test_who_shares_a_share_hears_what_it_has_missed_when_that_is_settled() -> None:
+    """One session answers nothing, and the user's other one misses an event; then the first one answers."""
+    lab = Lab(Conference(), config={"conference": {"user_bytes": 300}})
+    alice, bob, dave = lab.users("alice", "bob", "dave")
+    sender = enter(bob, "bob")
+    slow = enter(alice, "bob", "alice", others=(sender,))
+    quick = enter(alice, "bob", "alice")
+    sender.send("MESSAGE", "x" * 400)
+    sender.expect(200)
+    quick.reply(200, to=quick.expect("MESSAGE"))
+    last = enter(dave, "bob", "alice", "dave", others=(sender,))
+    quick.expect_nothing()
+    slow.reply(200, to=slow.expect("MESSAGE"))
+    for talk in (slow, quick):
+        told(talk, event="roster", members=[f"{name}@gortc.local" for name in ("bob", "alice", "dave")])
+    for talk in (last, quick, slow, sender):
+        talk.user.leave()
+        lab.advance(200)
+    lab.check_empty()
+
+
+def test_one_whose_answers_come_too_late_gets_the_roster() -> None:
+    lab = Lab(Conference(), config={"conference": {"unanswered_max": 1}})
+    talks = crowd(lab, 2)
+    talks[0].send("MESSAGE", "a word")
+    talks[0].expect(200)
+    word = talks[1].expect("MESSAGE")
+    carol = lab.user("carol")
+    enter(carol, "user0", "user1", "carol", others=(talks[0],))
+    talks[1].expect_nothing()
+    lab.advance(5)
+    talks[1].reply(200, to=word)
+    told(talks[1], event="roster", members=[f"{name}@gortc.local" for name in ("user0", "user1", "carol")])
+    for talk in talks:
+        talk.user.leave()
+    carol.leave()
+    lab.advance(200)
+    lab.check_empty()
+
+
+def test_a_user_of_another_node_is_no_harm_to_the_others_there() -> None:
+    """They have one channel."""
+    lab = Lab(Conference(), config={"conference": {"user_bytes": 300}})
+    alice, node = lab.user("alice"), User(lab, "b.test")
+    sender = enter(alice, "alice")
+    talks = []
+    for name in ("mallory", "bob"):
+        talk = node.call("room1@gortc.local", Router=ROOM, From=f"{name}@b.test")
+        talk.expect(200)
+        talk.ack()
+        told(sender, event="joined", member=f"{name}@b.test")
+        talks.append(talk)
+    silent, good = talks
+    for message in list(node.inbox):
+        node.inbox.remove(message)
+        (silent if message["DialogueID"] == silent.id else good).reply(200, to=message)
+    sender.send("MESSAGE", "x" * 400)
+    sender.expect(200)
+    good.reply(200, to=good.expect("MESSAGE"))
+    sender.send("MESSAGE", "another", Member="bob@b.test")
+    sender.expect(200)
+    good.reply(200, to=good.expect("MESSAGE", Body="another"))
+    for user in (alice, node):
+        user.leave()
+    lab.advance(200)
+    lab.check_empty()
+
+
+def test_a_user_who_joins_again_and_again_has_one_share() -> None:
+    lab = Lab(Conference(), config={"conference": {"user_bytes": 500, "room_bytes": 20_000}})
+    alice, mallory = lab.users("alice", "mallory")
+    sender = enter(alice, "alice")
+    for _ in range(50):
+        talk = mallory.call("room1", Router=ROOM)
+        talk.expect(200)
+        talk.ack()
+    told(sender, event="joined", member="mallory@gortc.local")
+    assert len(mallory.inbox) < 10
+    for user in (alice, mallory):
+        user.leave()
+    lab.advance(200)
+    lab.check_empty()
+
+
 @pytest.mark.parametrize("frame_max", [3000, 65536])
 def test_a_long_roster_comes_in_parts(frame_max: int) -> None:
     lab = Lab(Conference(), frame_max=frame_max)
@@ -595,6 +704,19 @@ def test_a_configuration_that_is_none(config: dict[str, Any], tracebacks: list[F
     tracebacks.clear()
 
 
+def test_options_get_what_an_invite_would() -> None:
+    lab = Lab(default, Conference(), config={"default": {"numbers": {"600@gortc.local": "conference"}}})
+    alice = lab.user("alice")
+    relid = "gortc.local;relid=room1"
+    talk = alice.call("600", Router=relid)
+    talk.expect(200)
+    alice.open("OPTIONS", "600", Router=relid).expect(200, Allow="INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, OPTIONS")
+    talk.bye()
+    talk.expect(200)
+    alice.call("600").expect(400)
+    alice.open("OPTIONS", "600").expect(400)
+
+
 def again(talk: Talk, user: User) -> Talk:
     """The same dialogue, over a new connection."""
     made = Talk(user, talk.request, ours=True)
@@ -609,12 +731,14 @@ def test_other_requests() -> None:
     first.send("INVITE", "new offer")
     first.expect(488)
     first.ack()
-    for method in ("UPDATE", "OPTIONS", "SUBSCRIBE", "PRACK", "NOTIFY", "REGISTER"):
-        if method != "PRACK":
-            first.send(method, "x")
-            first.expect(405, Allow="INVITE, ACK, BYE, CANCEL, INFO, MESSAGE")
-    for method in ("OPTIONS", "SUBSCRIBE", "REGISTER"):
-        alice.open(method, "room1", Router=ROOM).expect(405)
+    allow = "INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, OPTIONS"
+    for method in ("UPDATE", "SUBSCRIBE", "NOTIFY", "REGISTER"):
+        first.send(method, "x")
+        first.expect(405, Allow=allow)
+    for method in ("SUBSCRIBE", "REGISTER"):
+        alice.open(method, "room1", Router=ROOM).expect(405, Allow=allow)
+    first.send("OPTIONS")
+    first.expect(200, Allow=allow)
     alice.open("MESSAGE", "room1", "hello", Router=ROOM).expect(405)  # only members talk
     second.expect_nothing()
     leave(first, second)

@@ -674,3 +674,126 @@ def test_an_instance_that_has_ended_becomes_nothing() -> None:
             task.become("service")
         stage.play("alice ACK")
         stage.forget()
+
+
+# what a peer says, and what happens at odd moments
+
+
+@pytest.mark.proves("M-31", "M-40")
+@pytest.mark.parametrize("value", [5, 1.5, True, None, {}, [], ""])
+def test_a_desc_or_a_reason_that_is_no_text(value: Any) -> None:
+    """What a peer says of its refusal is any JSON value; what rings and talks is ended all the same."""
+
+    @service("announce")
+    async def announce(call: Call) -> None:
+        await call.caller.answer("an answer")
+        legs = [call.leg(f"{name}@gortc.local") for name in ("bob", "carol")]
+        legs[1].invite().addErrback(lambda _: None)
+        await legs[0].invite()
+
+    lab = Lab(announce)
+    alice, bob, carol = lab.users("alice", "bob", "carol")
+    call = alice.call("100", "an offer")
+    call.expect(200)
+    call.ack()
+    bob.answering().reply(486, Desc=value, Reason=value)
+    call.reply(200, to=call.expect("BYE"))
+    leg = carol.answering()
+    leg.reply(200, to=leg.expect("CANCEL"))
+    leg.reply(487)
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-92")
+@pytest.mark.parametrize("name", [5, None, 1.5, ("a", "b")])
+def test_a_name_of_a_header_that_is_no_text(name: Any) -> None:
+    """Nothing has changed yet when it raises."""
+    with Stage() as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK")
+        stage.forget()
+        with pytest.raises(TypeError):
+            stage.task.finish(parting={name: "x"})
+        stage.task.finish(parting={"X": "x"})
+        stage.said("alice < BYE")
+        stage.play("alice 200")
+        stage.forget()
+
+
+@pytest.mark.proves("S-33", "D-15")
+@pytest.mark.parametrize("deed", ["answers", "opens in vain"])
+def test_what_an_instance_does_before_it_is_made(deed: str) -> None:
+    seen: list[str] = []
+
+    @implementer(IServiceInstance)
+    class Instance:
+        def receive(self, message: Request | Response) -> None:
+            seen.append(message.method)
+            if isinstance(message, Request) and message.method == "MESSAGE" and deed != "answers":
+                message.session.owner.answer(message, 200)  # type: ignore[union-attr]
+
+    @implementer(IServiceLogic)
+    class Logic:
+        name = "logic"
+
+        def load(self, context: object) -> None:
+            pass
+
+        def unload(self) -> None:
+            pass
+
+        def create(self, task: Task) -> Instance:
+            if deed == "answers":
+                assert task.first is not None
+                task.answer(task.first, 200)
+            else:
+                with pytest.raises(TypeError):
+                    task.open("bob@gortc.local", body=object())
+            return Instance()
+
+    lab = Lab(Logic())
+    lab.user("alice").open("MESSAGE", "100", "hello").expect(200)
+    assert seen == (["MESSAGE", "TERM"] if deed == "answers" else ["MESSAGE", "TERM", "TERM"])
+    lab.check_empty()
+
+
+@pytest.mark.proves("S-91", "S-92")
+@pytest.mark.parametrize(
+    ("method", "changed"),
+    [
+        ("INFO", {"CSeq": True}), ("INFO", {"CSeq": 2.0}), ("INFO", {"RelatedID": None}), ("INFO", {"Code": None}),
+        ("INFO", {"Request-URI": ...}), ("INFO", {"Request-URI": 5}), ("UPDATE", {"Expire": 0}), ("INFO", {5: "x"}),
+        ("RESPONSE", {}), ("TERM", {}), ("PEER_LOST", {}), ("START", {}), ("", {}), (5, {}),
+    ],
+)  # fmt: skip
+def test_what_no_peer_could_read_is_not_sent_by_hand(method: Any, changed: dict[Any, Any]) -> None:
+    with Stage() as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK")
+        stage.forget()
+        made = stage.session.make(method)
+        for name, value in changed.items():
+            if value is ...:
+                del made.headers[name]
+            else:
+                made.headers[name] = value
+        with pytest.raises((TypeError, ValueError)):
+            stage.task.send(made)
+        stage.said()
+        stage.play("alice BYE")
+        stage.forget()
+
+
+@pytest.mark.proves("C-34", "M-40")
+def test_a_message_that_is_changed_while_it_waits() -> None:
+    """What was sent is sent; what waits behind it as well."""
+    with Stage() as stage:
+        stage.play("alice INVITE", "service 200", "alice ACK")
+        stage.person("alice").leave()
+        stage.advance()
+        first = stage.task.request(stage.session, "INFO", "first")
+        stage.task.request(stage.session, "INFO", "second")
+        first.headers.clear()
+        stage.forget()
+        reconnect(stage, "alice")
+        assert [message["Body"] for message in stage.person("alice").inbox[-2:]] == ["first", "second"]
+        stage.play("alice BYE")
+        stage.forget()

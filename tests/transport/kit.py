@@ -86,6 +86,10 @@ class Recorder:
         """What the peer has closed its connection for."""
         self.refusals.append((data, code))
 
+    def outgrown(self, channel: Channel, data: bytes) -> None:
+        """What may not be sent any more."""
+        raise AssertionError(f"{channel.name}: {len(data)} bytes")
+
 
 class Transport(StringTransport):
     """A TCP transport: it counts writes, knows how it was closed, and tells its protocol of that a turn later."""
