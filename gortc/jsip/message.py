@@ -239,8 +239,9 @@ def check_headers(headers: Mapping[str, Any]) -> None:
 
     Raises ValueError with the first thing that is wrong, and TypeError where a name is no string.
     """
-    if not all(type(name) is str for name in headers):
-        raise TypeError("names of headers are strings")
+    for name in headers:
+        if type(name) is not str:
+            raise TypeError(f"the name of a header is a string, not {name!r}")
     for name in OWN_HEADERS.intersection(headers):
         if name in OF_THE_STACK:
             raise ValueError(f"{name} is not the service's to set")
@@ -261,6 +262,8 @@ def check_own(message: Message) -> None:
     headers = message.headers
     own: Headers = {"DialogueID": message.dialogue_id, "CSeq": message.cseq}
     if type(message) is Request:
+        if type(message.method) is not str:
+            raise TypeError(f"a method is a string, not {message.method!r}")
         own.update({"Type": message.method, "From": message.caller, "To": message.callee})
         if message.related is not None:
             own["RelatedID"] = message.related.cseq

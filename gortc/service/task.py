@@ -39,16 +39,10 @@ if TYPE_CHECKING:
 START: Final = "START"
 """Not a method and never on the wire: the event that `context.start` has made an instance."""
 
-NO_METHODS: Final = frozenset(("RESPONSE", TERM, PEER_LOST, PEER_RESUMED, START))
+NO_METHODS: Final = frozenset(("RESPONSE", TERM, PEER_LOST, PEER_RESUMED, START, ""))
 """What no service can invent as a method: each says something else already."""
 
 UNANSWERED: Final = "the service ended without an answer"
-
-
-def check_method(method: str) -> None:
-    """Raises ValueError where it can't be one."""
-    if type(method) is not str or not method or method in NO_METHODS:
-        raise ValueError(f"no method: {method!r}")
 
 
 class Awaited(Protocol):
@@ -299,7 +293,8 @@ class Task(Owner):
         a header is not the service's to set, and where the leg is another instance's; TypeError where `body` or a
         header is no JSON value.
         """
-        check_method(method)
+        if type(method) is not str or method in NO_METHODS:
+            raise ValueError(f"no method: {method!r}")
         request = session.make(method, headers, body)
         self._send(request)
         return request
@@ -335,8 +330,8 @@ class Task(Owner):
         """
         if message.data is not None or message.local:
             raise ValueError(f"it has been sent or received: {message!r}")
-        if type(message) is Request:
-            check_method(message.method)
+        if message.method in NO_METHODS:
+            raise ValueError(f"no method: {message.method!r}")
         check_own(message)
         self._send(message)
 
