@@ -102,7 +102,7 @@ class InviteServer(Transaction):
         # What has come over another node has a time of its own there, which its callee's service can't see (M-32).
         over_a_node = "Max-Forwards" in self.request.headers
         if self._callee_has(-MOMENT if over_a_node else self.layer.quiet.seconds + MOMENT):
-            self.step(PROVISIONAL, response(self.request, 183))
+            self._keep_waiting()
         else:
             self.wait(self.layer.quiet)  # the other half
 
@@ -116,9 +116,17 @@ class InviteServer(Transaction):
     def keep_or_refuse(self, why: str | None) -> None:
         """It rings another one, or not."""
         if why is None and self._callee_has(MOMENT):
-            self.step(PROVISIONAL, response(self.request, 183))
+            self._keep_waiting()
         else:
             self.no_answer(why)
+
+    def _keep_waiting(self) -> None:
+        """183; but a caller that takes reliable responses only (RFC 3262 section 3) gets none that is not."""
+        if "100rel" in str(self.request.headers.get("Require")):
+            self.state = PROCEEDING
+            self.wait(self.layer.quiet)
+        else:
+            self.step(PROVISIONAL, response(self.request, 183))
 
     def _callee_has(self, seconds: float) -> bool:
         """Whether a callee that rings for the peer has more than that left."""

@@ -365,6 +365,25 @@ def test_agents_who_say_nothing_do_not_use_up_the_callers_time() -> None:
 
 
 @pytest.mark.proves("S-65")
+def test_a_caller_that_takes_reliable_responses_only_waits_as_long() -> None:
+    """RFC 3262 section 3: it gets no 183 that is none."""
+    lab = Lab(hunt400, config={"hunt400": {"within": 50}})
+    alice, *agents = lab.users("alice", "agent1", "agent2", "agent3")
+    call = alice.call(NUMBER, "an offer", Require="100rel")
+    for agent in agents[:-1]:
+        leg = agent.answering()
+        lab.advance(50)
+        leg.reply(200, to=leg.expect("CANCEL"))
+        leg.reply(487)
+        leg.expect("ACK")
+    leg = agents[-1].answering()
+    lab.advance(40)
+    call.expect_nothing()
+    talk(call, leg)
+    finish(lab, call, leg)
+
+
+@pytest.mark.proves("S-65")
 def test_nor_does_one_that_may_ring_for_long() -> None:
     lab = Lab(
         hunt400, config={"hunt400": {"agents": {NUMBER: ["agent1@gortc.local", "agent2@gortc.local"]}, "within": 59}}
