@@ -43,7 +43,7 @@ class Node:
         self.settings = settings
         self.journal = Journal(drops.line, drops.failed)
         self.timers = Timers(clock, drops.failed)
-        self.services = Registry(realm, domains, settings.unread_max)
+        self.services = Registry(realm, settings.unread_max)
         self.tape = Tape(clock.seconds, settings.trace_bytes) if settings.trace_bytes else None
         self.syntax = Syntax(self.journal, self.tape, settings.frame_max)
         self.tracers: dict[Trace, None] = {}

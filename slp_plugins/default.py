@@ -62,7 +62,7 @@ async def default(call: Call) -> None:
         except LookupError as missing:
             caller.reject(404, str(missing))
         return
-    if method == "OPTIONS" and caller.called in call.context.domains:  # the node itself
+    if method == "OPTIONS" and "@" not in caller.called:  # the node itself
         caller.reply(caller.request, 200, headers={"Allow": ALLOW})
         return
     if method == "REGISTER":

@@ -19,29 +19,19 @@ if TYPE_CHECKING:
 class Context:
     """What all instances of one loaded service share.
 
-    `name` is what it is loaded under, `config` what the settings say of it, `realm` the node's own domain, `domains`
-    all that are its own, `shared` a dict for the service's own use, `unread_max` the setting of that name. `loaded_at`
-    is in seconds since 1970,
+    `name` is what it is loaded under, `config` what the settings say of it, `realm` the node's own domain, `shared` a
+    dict for the service's own use, `unread_max` the setting of that name. `loaded_at` is in seconds since 1970,
     `version` tells its code from another state of it; `total` is how many instances there have been, `failures` how
     many of them failed.
     """
 
     _gone: Callable[[Context], None] | None = None
 
-    def __init__(
-        self,
-        logic: IServiceLogic,
-        name: str,
-        config: Mapping[str, Any],
-        realm: str,
-        domains: frozenset[str],
-        unread_max: int,
-    ) -> None:
+    def __init__(self, logic: IServiceLogic, name: str, config: Mapping[str, Any], realm: str, unread_max: int) -> None:
         self.logic = logic
         self.name = name
         self.config = config
         self.realm = realm
-        self.domains = domains
         self.unread_max = unread_max
         self.shared: dict[Any, Any] = {}
         self.log = Logger(namespace=f"slp.{name}")

@@ -43,9 +43,8 @@ class Registry:
 
     dispatch: Dispatcher
 
-    def __init__(self, realm: str, domains: frozenset[str], unread_max: int) -> None:
+    def __init__(self, realm: str, unread_max: int) -> None:
         self.realm = realm
-        self.domains = domains
         self.unread_max = unread_max
         self.loaded: dict[str, Context] = {}
         self.retired: dict[Context, None] = {}
@@ -76,7 +75,7 @@ class Registry:
         name that can't be."""
         if not NAME.fullmatch(name):
             raise PluginError(f"a service can't be named {name[:80]!r}")
-        context = Context(plugin, name, config, self.realm, self.domains, self.unread_max)
+        context = Context(plugin, name, config, self.realm, self.unread_max)
         context.version = version(plugin.__module__)
         context.bind(self.dispatch)
         plugin.load(context)

@@ -494,20 +494,6 @@ def test_options_to_nobody(called: str, code: int) -> None:
 
 
 @pytest.mark.proves("D-24")
-@pytest.mark.parametrize(
-    ("called", "code"),
-    [("unknown.example", 404), ("sip:unknown.example:5060", 404), ("node7", 404), ("pbx:gortc.local", 480)],
-)
-def test_options_of_another_node_get_what_an_invite_would(called: str, code: int) -> None:
-    lab = Lab(default)
-    alice = lab.user("alice")
-    for method in ("INVITE", "OPTIONS"):
-        request = opening(method, alice.name, called)
-        alice.send(request)
-        alice.expect(code)
-
-
-@pytest.mark.proves("D-24")
 def test_options_to_the_node_is_its_own_to_answer() -> None:
     lab, alice, _ = pair()
     request = opening("OPTIONS", alice.name, "gortc.local")
