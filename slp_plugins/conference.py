@@ -160,6 +160,7 @@ class Room:
             self.behind.pop(member, None)
             self.settle(member, sum(member.unanswered.values()))
             self.announce(member, was)
+            self.make_good(member)
 
     def of(self, wanted: str) -> Iterator[Member]:
         """The sessions of somebody."""
@@ -268,6 +269,10 @@ class Room:
             if response.code == 480 and response.request.get("Member") is None:
                 self.behind[member] = None
             return
+        self.make_good(member)
+
+    def make_good(self, member: Member) -> None:
+        """What is settled leaves room for those who share its share, and have missed something."""
         for other in [other for other in self.behind if other.debtor == member.debtor and not other.unanswered]:
             self.catch_up(other)
 

@@ -59,11 +59,12 @@ class InviteSession(Session):
     """`expire` is the session interval in seconds; `refresher` whether we refresh it, else the peer does.
 
     `exchange` is the open re-INVITE, UPDATE or PRACK with a Body of either side: one at a time (RFC 3311 section 5.2,
-    RFC 3261 section 14), `offered` the session interval that it asks for, 0 for none. `parting` is what the CANCEL of
-    the first INVITE carried, for the BYE that may have to follow it.
+    RFC 3261 section 14), `offered` the session interval that it asks for, 0 for none, `overdue` whether the session
+    ends with it unless it is accepted. `parting` is what the CANCEL of the first INVITE carried, for the BYE that may
+    have to follow it.
     """
 
-    __slots__ = ("_clock", "exchange", "expire", "missed", "offered", "parting", "refresher", "state")
+    __slots__ = ("_clock", "exchange", "expire", "missed", "offered", "overdue", "parting", "refresher", "state")
 
     state: str
 
@@ -82,6 +83,7 @@ class InviteSession(Session):
         self.exchange: Transaction | None = None
         self.expire = layer.times.session
         self.offered = 0
+        self.overdue = False
         self.refresher = outgoing
         self.missed = 0
         self.parting: Headers | None = None
@@ -279,6 +281,10 @@ class InviteSession(Session):
             if accepted and self.offered:
                 self.expire = self.offered
                 self._restart_clock()
+            elif self.overdue:
+                self._stop_clock()
+                self._clock = self.layer.timers.start(0.0, expired, self)  # the response goes first
+            self.overdue = False
 
     def _answered(self, response: Response) -> None:
         self.deliver(response)
@@ -476,7 +482,8 @@ class InviteSession(Session):
     def unrefreshed(self) -> None:
         """The peer has not refreshed it in time; one that is away has its grace, and while a re-INVITE is open nobody
         refreshes."""
-        if self.channel.away or self._reinvite_is_open:
+        self.overdue = self._reinvite_is_open
+        if self.channel.away or self.overdue:
             self._start_clock()
         else:
             self.hang_up_both("session expired")

@@ -14,6 +14,7 @@ from gortc.jsip.methods import CANCEL, INVITE, PRACK
 from gortc.service.early import acknowledges
 
 if TYPE_CHECKING:
+    from gortc.jsip.session import Session
     from gortc.service.leg import Leg
 
 ELSEWHERE: Final = {404: 504, 408: 504, 480: 503, 481: 504}
@@ -30,6 +31,8 @@ class Bridge:
         self.other = other
         self.until_answer = until_answer
         self._relayed: dict[Request, Request] = {}  # a re-INVITE received -> the one sent for it
+        self._numbers: tuple[Session, int, int] | None = None
+        """The latest re-INVITE that was relayed: where it came from, its CSeq there, and where it went."""
         one.join(self, other)
         other.join(self, one)
 
@@ -67,12 +70,11 @@ class Bridge:
         of a caller who has several callees goes to the one whose response it means."""
         number, invite = acknowledges(prack)
         headers, early = prack.carried, source.early
-        for asked, sent in self._relayed.items():  # it rings for a re-INVITE
-            if asked.cseq == invite and asked.session is prack.session:
-                headers["RAck"] = f"{number} {sent.cseq} INVITE"
-                return self._pass(source, target, prack, headers)
+        if self._numbers is not None and self._numbers[:2] == (prack.session, invite):
+            headers["RAck"] = f"{number} {self._numbers[2]} INVITE"
+            return self._pass(source, target, prack, headers)
         if early is None or not early.numbers:
-            if invite and target.session is not None:
+            if invite == source.request.cseq and target.session is not None:
                 headers["RAck"] = f"{number} {target.request.cseq} INVITE"
             return self._pass(source, target, prack, headers)
         whose = early.acknowledged(number) if invite == source.request.cseq else None
@@ -89,6 +91,7 @@ class Bridge:
         sent = source.call.task.request(target.session, request.method, headers=headers)
         if request.method == INVITE:
             self._relayed[request] = sent
+            self._numbers = request.session, request.cseq, sent.cseq
         target.expect_answer(sent, partial(self._answered, source, target, request, again))
 
     def _answered(self, source: Leg, target: Leg, request: Request, again: bool, response: Response) -> None:
@@ -111,7 +114,7 @@ class Bridge:
             return
         carried = response.carried
         # Before the answer another callee may ring: what a callee says of its own dialogue ends no other.
-        ends_its_own = self.until_answer and code in (408, 481) and request.method != PRACK
+        ends_its_own = source.ringing and code in (408, 481) and request.method != PRACK
         if (response.local or ends_its_own) and code in ELSEWHERE:
             carried.setdefault("Reason", cause(code, "the other side has not answered"))
             code = ELSEWHERE[code]

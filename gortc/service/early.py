@@ -77,16 +77,22 @@ class Early:
         for leg in [leg for leg in self._rung if not leg.ringing]:
             del self._rung[leg]
 
-    def owes(self, source: Leg, headers: Headers) -> bool:
-        """Whether the caller has not heard this early media yet, for that of one who has failed since."""
+    def owes(self, source: Leg, code: int, headers: Headers) -> bool:
+        """Whether the caller has not heard this early media yet, for that of one who has failed since. It gets a number
+        of its own, for one that was acknowledged means nothing a second time (RFC 3262 section 4)."""
         media = self.media
-        return source.unheard is not None and "Body" in headers and (media is None or not media.ringing)
+        if source.unheard is None or not has_media(code, headers) or (media is not None and media.ringing):
+            return False
+        for number, (leg, _, asked) in list(self.numbers.items()):
+            if leg is source and asked == headers.get("RSeq"):
+                del self.numbers[number]
+        return True
 
     def share(self, source: Leg, code: int, headers: Headers) -> Headers:
         """What of these headers of a provisional response the caller gets, while other callees may ring as well."""
         if "RSeq" in headers:
             headers = self._numbered(source, headers)
-        if code not in MEDIALESS and headers.get("Body") is not None:
+        if has_media(code, headers):
             media = self.media
             if media is None or media is source or not media.ringing:
                 self.media, source.unheard = source, None
@@ -134,6 +140,11 @@ def acknowledges(prack: Request) -> tuple[int, int]:
     rack: Any = prack.headers.get("RAck")
     found = RACK.fullmatch(rack) if isinstance(rack, str) else None
     return (int(found[1]), int(found[2])) if found is not None else (0, 0)
+
+
+def has_media(code: int, headers: Headers) -> bool:
+    """Whether the Body of a provisional response is an answer to the offer."""
+    return code not in MEDIALESS and headers.get("Body") is not None
 
 
 def rings(session: Session) -> bool:

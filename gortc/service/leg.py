@@ -208,7 +208,7 @@ class Leg:
         session = source.session if source is not None else None
         held_back = early.is_repetition(session, code, headers) and now - early.at < self.call.times.invite / 3
         if source is not None:
-            if early.owes(source, headers):
+            if early.owes(source, code, headers):
                 held_back = False
             if not held_back and ("RSeq" in headers or "Body" in headers):
                 headers = early.share(source, code, headers)
@@ -539,7 +539,7 @@ class Leg:
                 acked(message)
         elif message.method == BYE:
             self.last_word = message
-            if self._acks:
+            if self._acks and self.call.first is self._first and self._first in self._acks:
                 self.call.parting = message.carried
             self._end()
         elif message.method == PEER_LOST:

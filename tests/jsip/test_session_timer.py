@@ -383,3 +383,22 @@ def test_no_refresh_is_missed_while_a_re_invite_is_open(stage: Stage) -> None:
     stage.said("alice < 200 INVITE", "alice > ACK", "service ACK")
     stage.play("wait 0.1", "alice 200 BYE")
     stage.said("alice < BYE", "service BYE (local)", "alice > 200 BYE", "service TERM")
+
+
+@pytest.mark.proves("S-54", "S-57")
+@pytest.mark.parametrize("code", [488, 200])
+def test_a_re_invite_that_is_open_for_too_long_must_be_accepted(stage: Stage, code: int) -> None:
+    stage.play("alice INVITE Expire=30", "service 200", "alice ACK", "wait 20", "service INVITE offer", "wait 20")
+    stage.forget()
+    stage.play(f"alice {code} INVITE")
+    if code == 200:
+        stage.play("service ACK")
+        stage.said("alice > 200 INVITE", "service 200 INVITE", "alice < ACK")
+        stage.play("alice BYE")
+    else:
+        stage.said(
+            "alice > 488 INVITE", "alice < ACK", "service 488 INVITE", "alice < BYE", "service BYE (local)",
+        )  # fmt: skip
+        assert stage.person("alice").inbox[-1]["Reason"] == "session expired"
+        stage.play("alice 200 BYE")
+    stage.forget()

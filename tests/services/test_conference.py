@@ -598,6 +598,27 @@ def test_who_shares_a_share_hears_what_it_has_missed_when_that_is_settled() -> N
     lab.check_empty()
 
 
+def test_who_shares_a_share_hears_it_when_the_other_one_leaves() -> None:
+    """A page that hangs is loaded again, and then goes."""
+    lab = Lab(Conference(), config={"conference": {"user_bytes": 300}})
+    alice, bob = lab.users("alice", "bob")
+    sender = enter(bob, "bob")
+    hangs = enter(alice, "bob", "alice", others=(sender,))
+    sender.send("MESSAGE", "x" * 400)
+    sender.expect(200)
+    again = alice.call("room1", Router=ROOM)
+    again.expect(200)
+    again.ack()
+    again.expect_nothing()
+    hangs.expect("MESSAGE")
+    hangs.bye()
+    hangs.expect(200)
+    told(again, event="roster", members=["bob@gortc.local", "alice@gortc.local"])
+    leave(again, sender)
+    leave(sender)
+    lab.check_empty()
+
+
 def test_one_whose_answers_come_too_late_gets_the_roster() -> None:
     lab = Lab(Conference(), config={"conference": {"unanswered_max": 1}})
     talks = crowd(lab, 2)

@@ -795,3 +795,79 @@ def test_a_prack_of_a_re_invite() -> None:
     leg.expect(200)
     call.reply(200, to=call.expect("BYE"))
     lab.check_empty()
+
+
+@pytest.mark.proves("S-64", "S-70")
+def test_a_place_in_a_queue_is_no_owed_media() -> None:
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(183, "bob's")
+    call.expect(183)
+    carol.reply(183, "carol's")
+    call.expect(183, Body=None)
+    busy(bob)
+    carol.reply(182, {"position": 1})
+    call.expect(182)
+    for body in ({"position": 1}, {"position": 1}):
+        carol.reply(182, body)
+        call.expect_nothing()
+    over(lab, call, carol)
+
+
+@pytest.mark.proves("S-69", "S-70")
+def test_owed_media_has_a_number_of_its_own() -> None:
+    """The first one was acknowledged, without its Body."""
+    lab, call, (bob, carol) = forked("bob", "carol")
+    bob.reply(183, "bob's")
+    call.expect(183)
+    carol.reply(183, "carol's", RSeq=1)
+    call.expect(183, Body=None, RSeq=1)
+    acknowledged(call, carol, 1, 1)
+    busy(bob)
+    carol.reply(183, "carol's", RSeq=1)
+    call.expect(183, Body="carol's", RSeq=2)
+    acknowledged(call, carol, 2, 1)
+    over(lab, call, carol)
+
+
+@pytest.mark.proves("S-69")
+@pytest.mark.parametrize("reliable", [False, True])
+@pytest.mark.parametrize("code", [200, 488])
+def test_a_prack_of_a_re_invite_that_crosses_its_answer(code: int, reliable: bool) -> None:
+    lab = Lab(default)
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("bob", "an offer")
+    leg = bob.answering()
+    if reliable:
+        leg.reply(180, RSeq=1)
+        call.expect(180)
+        acknowledged(call, leg, 1, 1)
+    leg.reply(200, "an answer")
+    call.expect(200)
+    call.ack()
+    leg.expect("ACK")
+    again = call.send("INVITE", "a second offer")
+    asked = leg.expect("INVITE")
+    leg.reply(183, to=asked, RSeq=7)
+    call.expect(183)
+    leg.reply(code, to=asked)
+    call.expect(code)
+    call.send("PRACK", RAck=f"7 {again['CSeq']} INVITE")
+    leg.user.inbox.clear()
+    call.ack()
+    leg.user.inbox.clear()
+    call.send("PRACK", RAck=f"7 {again['CSeq']} INVITE")
+    leg.expect("PRACK", RAck=f"7 {asked['CSeq']} INVITE")
+
+
+@pytest.mark.proves("S-73")
+@pytest.mark.parametrize("code", [408, 481])
+def test_what_the_one_callee_of_a_call_says_of_its_dialogue(code: int) -> None:
+    lab = Lab(default)
+    alice, bob = lab.users("alice", "bob")
+    call = alice.call("bob", "an offer")
+    leg = bob.answering()
+    leg.reply(180)
+    call.expect(180)
+    call.send("INFO", "a question")
+    leg.reply(code, to=leg.expect("INFO"))
+    call.expect(504)

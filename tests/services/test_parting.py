@@ -491,3 +491,44 @@ def test_a_leg_whose_answer_the_peer_refuses_was_ended_by_the_stack() -> None:
     assert seen == [("stack", 500, "too large for the peer")]
     lab.advance(32)
     lab.check_empty()
+
+
+@pytest.mark.proves("S-71")
+@pytest.mark.parametrize("who", ["the callee, of its re-INVITE", "one who has joined"])
+def test_what_others_say_in_the_place_of_their_ack_is_nobody_elses(who: str) -> None:
+    @service("desk")
+    async def desk(call: Call) -> None:
+        call.task.relate("room")
+        callee = call.leg("bob@gortc.local")
+        call.link(call.caller, callee)
+        await call.caller.answer(await callee.invite("an offer"))
+        if who == "one who has joined":
+            async for leg in call.joined:
+                leg.answer().addErrback(lambda _: None)
+                await leg.closed()
+                break
+        else:
+            await callee.closed()
+        with pytest.raises(LegFailed):
+            await call.leg("carol@gortc.local").invite(within=5)
+
+    lab = Lab(desk)
+    alice, bob, carol, mallory = lab.users("alice", "bob", "carol", "mallory")
+    call = alice.call("100", "an offer")
+    leg = bob.answering()
+    leg.reply(200, "an answer")
+    call.expect(200)
+    call.ack()
+    leg.expect("ACK")
+    if who == "one who has joined":
+        joiner = mallory.call("100", Router="gortc.local;type=default;relid=room")
+        joiner.expect(200)
+        joiner.send("BYE", **WORDS)
+    else:
+        leg.send("INVITE", "a second offer")
+        call.reply(200, to=call.expect("INVITE"))
+        leg.expect(200)
+        leg.send("BYE", **WORDS)
+    lab.advance(5)
+    cancel = carol.expect("INVITE") and carol.expect("CANCEL")
+    assert not WORDS.keys() & cancel.keys()
