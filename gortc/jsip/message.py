@@ -271,7 +271,8 @@ def check_own(message: Message) -> None:
             raise ValueError("a request has a Request-URI")
         if message.method in (INVITE, UPDATE) and headers.get("Expire") == 0:
             raise ValueError("Expire must be so many seconds, not 0")
-    elif type(message) is Response:
+    else:
+        assert type(message) is Response
         request = message.request
         own.update({"Type": "RESPONSE", "Code": message.code, "From": request.caller, "To": request.callee})
     for name in OF_THE_STACK:

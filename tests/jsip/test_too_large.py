@@ -606,6 +606,22 @@ def test_a_bye_that_is_refused(stage: Stage) -> None:
     stage.said("service TERM")
 
 
+@pytest.mark.proves("C-34", "C-78")
+def test_a_bye_that_is_refused_by_one_who_has_gone_again(stage: Stage) -> None:
+    """What is left of it waits."""
+    stage.play(*RECEIVED, "service BYE Reason=why")
+    stage.forget()
+    alice = stage.person("alice")
+    bye = alice.inbox[-1]
+    alice.leave()
+    refuse(stage, bye)
+    reconnect(stage, "alice")
+    assert stage.person("alice").inbox[-1] == {name: bye[name] for name in bye if name != "Reason"}
+    stage.forget()
+    stage.play("alice 200 BYE")
+    stage.forget()
+
+
 @pytest.mark.proves("C-78")
 def test_a_cancel_that_is_refused(stage: Stage) -> None:
     """It is as if the peer did not answer."""
