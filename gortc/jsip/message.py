@@ -262,8 +262,6 @@ def check_own(message: Message) -> None:
     headers = message.headers
     own: Headers = {"DialogueID": message.dialogue_id, "CSeq": message.cseq}
     if type(message) is Request:
-        if type(message.method) is not str:
-            raise TypeError(f"a method is a string, not {message.method!r}")
         own.update({"Type": message.method, "From": message.caller, "To": message.callee})
         if message.related is not None:
             own["RelatedID"] = message.related.cseq

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 class LegFailed(Exception):
     """A leg did not do what was asked of it: busy, refused, offline, too slow, gone.
 
-    `code` is the response code that says so, `reason` a text, `response` the response itself where there was one.
+    `code` is the response code that says so, `response` the response itself where there was one.
     """
 
     def __init__(self, code: int, reason: str | None = None, response: Response | None = None) -> None:
-        self.reason = reason if isinstance(reason, str) and reason else phrase(code)  # a peer's is any JSON value
+        self.reason = reason or phrase(code)
         super().__init__(f"{code} {self.reason}")
         self.code = code
         self.response = response
@@ -73,7 +73,8 @@ class Awaited:
             self.request = self.leg.ask_again(self.request, least)
             self.leg.expect_answer(self.request, self)
         else:
-            done.errback(LegFailed(code, response.headers.get("Desc"), response))
+            desc: Any = response.headers.get("Desc")  # any JSON value
+            done.errback(LegFailed(code, desc if isinstance(desc, str) else None, response))
 
     def take_back(self, _: object) -> None:
         """It is awaited no longer."""
