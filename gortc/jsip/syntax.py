@@ -244,8 +244,10 @@ class Syntax:
             if headers["Type"] == "RESPONSE" and headers["Code"] >= 200:
                 made = answer_headers(headers, 500)
                 made["Reason"] = reason
-                bare = headers["Code"] == 500 and headers.keys() == made.keys() and len(str(headers["Reason"])) < SHORT
-                if not bare:  # one that is so bare is refused as well: nothing is left to say
+                as_bare = (
+                    headers["Code"] == 500 and headers.keys() == made.keys() and len(str(headers["Reason"])) < SHORT
+                )
+                if not as_bare:  # it would be refused as well: nothing is left to say
                     self._answer(channel, made)
             self.above.refused(channel, headers, code, reason)
         except Exception:  # as in `receive`

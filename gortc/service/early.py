@@ -78,15 +78,16 @@ class Early:
             del self._rung[leg]
 
     def owes(self, source: Leg, code: int, headers: Headers) -> bool:
-        """Whether the caller has not heard this early media yet, for that of one who has failed since. It gets a number
-        of its own, for one that was acknowledged means nothing a second time (RFC 3262 section 4)."""
+        """Whether the caller has not heard this early media yet, for that of one who has failed since."""
         media = self.media
-        if source.unheard is None or not has_media(code, headers) or (media is not None and media.ringing):
-            return False
+        return source.unheard is not None and has_media(code, headers) and (media is None or not media.ringing)
+
+    def number_anew(self, source: Leg, headers: Headers) -> None:
+        """A response that the caller has had in part gets another number: one that was acknowledged means nothing a
+        second time (RFC 3262 section 4)."""
         for number, (leg, _, asked) in list(self.numbers.items()):
             if leg is source and asked == headers.get("RSeq"):
                 del self.numbers[number]
-        return True
 
     def share(self, source: Leg, code: int, headers: Headers) -> Headers:
         """What of these headers of a provisional response the caller gets, while other callees may ring as well."""

@@ -211,6 +211,7 @@ class Leg:
         if source is not None:
             if early.owes(source, code, headers):
                 held_back = False
+                early.number_anew(source, headers)
             if not held_back and ("RSeq" in headers or "Body" in headers):
                 headers = early.share(source, code, headers)
                 self.call.task.rseq = early.number
