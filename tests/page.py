@@ -8,10 +8,10 @@ HEAD = """# Attacks
 
 What was tried on a server, what came of it, and what others noticed, as `make attack` has measured it on one core
 beside the attackers. The limits are the defaults, unless it is said. What stops whom is in
-[security.md](security.md#threats).
+[security.md](security.md#threats). Where an attack once succeeded, it is said what came of it then.
 
-| attack | what came of it | an honest user meanwhile |
-|---|---|---|
+| attack | what came of it | an honest user meanwhile | before |
+|---|---|---|---|
 """
 
 
@@ -21,9 +21,9 @@ class Page:
     def __init__(self) -> None:
         self._rows: list[str] = []
 
-    def add(self, attack: str, outcome: str, honest: str = "") -> None:
-        """One more: the attack, what came of it, and what an honest user says."""
-        self._rows.append(f"| {attack} | {outcome} | {honest} |\n")
+    def add(self, attack: str, outcome: str, honest: str = "", before: str = "") -> None:
+        """One more: the attack, what came of it, what an honest user says; and what came of it once."""
+        self._rows.append(f"| {attack} | {outcome} | {honest} | {before} |\n")
 
     def write(self, path: Path) -> None:
         """Write it."""
