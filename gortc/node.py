@@ -52,7 +52,14 @@ class Node:
         self.meters = Timers(clock, drops.failed)  # no call waits for one of these
         self.gate = Gate(self.meters, self.journal, self.syntax, settings.limits, settings.retry_after)
         self.sessions = Sessions(
-            self.timers, settings.times, self.journal, self.syntax, self.channels.route, settings.realm, self.gate
+            self.timers,
+            settings.times,
+            self.journal,
+            self.syntax,
+            self.channels.route,
+            self.channels.besieged,
+            settings.realm,
+            self.gate,
         )
         self.dispatch = Dispatcher(self.services, realm, domains, settings.select_by_host, self.tape)
         self.services.dispatch = self.dispatch

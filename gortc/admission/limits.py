@@ -79,4 +79,15 @@ class Limits:
     methods: Mapping[str, Rate | None] = field(default=METHOD_RATES, validator=_rates)
     """Requests of one user, by their method; more get 503. Where a method is not named, `frames` is its limit."""
     dialogues: int = field(default=100, validator=_at_least_1)
-    """So many dialogues of one user may be open; a further request for one gets 503."""
+    """So many dialogues that one user has opened may be open; a further request for one gets 503."""
+    called: int = field(default=100, validator=_at_least_1)
+    """So many dialogues that others have opened to one user may be open; a further one gets 480."""
+    ringing: int = field(default=5, validator=_at_least_1)
+    """So many calls of one user may ring at one other user at the same time; a further one gets 480."""
+    memory: int = field(default=25_165_824, validator=_at_least_1)
+    """So many bytes may be held for all users: open requests, calls, what waits for them. Nobody gets more than a
+    quarter of what is free."""
+    memory_connection: int = field(default=16_384, validator=_at_least_1)
+    """So many bytes more for each connection that there is; they are its user's, whatever others take."""
+    memory_user: int = field(default=4_194_304, validator=_at_least_1)
+    """So many bytes may be held for one user; further requests get 503."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from math import ceil, inf
 from random import random
 from typing import TYPE_CHECKING, Any, Final
+from unicodedata import normalize
 
-from gortc.jsip.layers import Channel, Journal
+from gortc.jsip.layers import Channel, Journal, Owner
 from gortc.jsip.message import Headers, Request
 from gortc.jsip.meter import Meter, renewed
 from gortc.jsip.timers import Timers
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from gortc.jsip.syntax import Syntax
 
 ASSERTED: Final = "P-Asserted-Identity"
-SPELLED: Final = ASSERTED.lower()
+LETTERS: Final = "passertedidentity"
+SHORTEST: Final = 15
+"""No spelling of it has fewer characters."""
 UNLIMITED: Final = 2**62
 HUSH_MAX: Final = 1.0
 """Longer than so many seconds nobody is left unread: what has waited for longer is not worth an answer any more."""
@@ -58,8 +61,7 @@ class Guest:
         """Set who it is on what it has sent (RFC 3325 section 5)."""
         if self.asserted is None:
             return
-        # However it is spelled: to SIP, at some gateway, case means nothing (RFC 3261 section 7.3.1).
-        for name in [name for name in headers if name.strip().lower() == SPELLED]:
+        for name in [name for name in headers if len(name) >= SHORTEST and asserts(name)]:
             del headers[name]
         if self.asserted:
             headers[ASSERTED] = self.asserted
@@ -67,6 +69,15 @@ class Guest:
     def is_from(self, caller: str) -> bool:
         """Whether `caller`, a From, is its name, however that is spelled."""
         return same_name(caller, self.name)
+
+
+def asserts(name: str) -> bool:
+    """Whether a header of this name says who somebody is, however it is spelled.
+
+    To SIP, at some gateway, neither case nor what stands around a name means anything (RFC 3261 section 7.3.1); what
+    folds a name beyond ASCII, or takes its lines for headers, may find it there.
+    """
+    return LETTERS in "".join(filter(str.isalnum, normalize("NFKC", name).casefold()))
 
 
 class Gate:
@@ -93,6 +104,9 @@ class Gate:
         because there is too much to do waits on average."""
         self._retry_after = retry_after
         self._dialogues_max: int = limits.dialogues
+        self._called_max: int = limits.called
+        self._ringing_max: int = limits.ringing
+        self._least = min(limits.called, limits.ringing)
         methods = {}
         for method, rate in limits.methods.items():
             meter = renewed(self._methods.get(method), self.timers, rate)
@@ -126,7 +140,10 @@ class Gate:
         return guest.limited and self._too_much(channel, guest, request, first)
 
     def _too_much(self, channel: Channel, guest: Guest, request: Request, first: bool) -> bool:
-        if first and len(channel.sessions) >= self._dialogues_max:
+        account = channel.account
+        if account is not None and account.is_over():
+            return self._refuse(channel, guest, request, "no memory", "too much of yours waits", 1.0)
+        if first and len(channel.sessions) >= self._dialogues_max and self._opened(channel) >= self._dialogues_max:
             self._journal.note("too many dialogues", channel.name, request)
             self._syntax.answer(channel, request, 503, Reason="you have too many dialogues")
             return True
@@ -135,6 +152,30 @@ class Gate:
         if wait == 0.0 and first and self._requests is not None and guest.address:
             wait = self._requests.take(guest.address)
         return wait > 0.0 and self._refuse(channel, guest, request, "too many requests", "you ask too often", wait)
+
+    def is_besieged(self, channel: Channel, owner: Owner) -> bool:
+        """Whether a user, at the other end of `channel`, has too many dialogues already that others have opened to it,
+        or calls that ring of the one for whom `owner` would open one more."""
+        guest = channel.guest
+        if guest is None or not guest.limited or len(channel.sessions) < self._least:
+            return False
+        asker = owner.asker
+        called = ringing = 0
+        for session in channel.sessions.values():
+            if session.outgoing:
+                called += 1
+                if session.rings and session.owner is not None and session.owner.asker is asker:
+                    ringing += 1
+        if asker is None or asker.guest is None or not asker.guest.limited:  # it may ask for many
+            ringing = 0
+        if called < self._called_max and ringing < self._ringing_max:
+            return False
+        self._journal.note("besieged", channel.name, f"{called} dialogues, {ringing} calls of the same caller ring")
+        return True
+
+    def _opened(self, channel: Channel) -> int:
+        """How many of its dialogues it has opened itself: those that others have opened to it are not its own doing."""
+        return sum(not session.outgoing for session in channel.sessions.values())
 
     def _refuse(
         self, channel: Channel, guest: Guest | None, request: Request, what: str, reason: str, wait: float

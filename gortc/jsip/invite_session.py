@@ -94,6 +94,11 @@ class InviteSession(Session):
         """Whether we have hung up, and the peer has not answered that yet."""
         return self.state == LEAVING
 
+    @property
+    def rings(self) -> bool:
+        """Whether it is a call of ours that is not answered yet."""
+        return self.outgoing and self.state in (CALLING, EARLY)
+
     def step(self, event: str, message: Any = None) -> None:
         """Take one event: new state first, then the action."""
         cell = TABLE[self.state].get(event)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from gortc.jsip.gate import Guest
+    from gortc.jsip.memory import Account
     from gortc.jsip.message import Message, Request, Response
     from gortc.jsip.session import Session
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class Channel:
     """One peer, or the place where messages to an unreachable one go."""
 
-    __slots__ = ("elsewhere", "guest", "name", "sessions", "trouble", "trusted")
+    __slots__ = ("account", "elsewhere", "guest", "name", "sessions", "trouble", "trusted")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -25,6 +26,8 @@ class Channel:
         """Whether it may be told who somebody is (RFC 3325)."""
         self.guest: Guest | None = None
         """Who is at its other end, where that is not to be trusted in all."""
+        self.account: Account | None = None
+        """What is held for it, where that is limited."""
         self.trouble = ""
         """Why nothing can be delivered, for the `Reason` of a local response; empty where there is nothing to say."""
         self.sessions: dict[str, Session] = {}
@@ -94,6 +97,11 @@ class Owner:
     def left(self, session: Session) -> None:
         """`session` is over: what is told about it is TERM, once."""
         raise NotImplementedError
+
+    @property
+    def asker(self) -> Channel | None:
+        """Whose first request has made it; None where nobody's has."""
+        return None
 
     def rings_on(self, time: float) -> bool:
         """Whether an INVITE of its own waits for an answer, and may wait for longer than one that has begun to at

@@ -15,6 +15,7 @@ from gortc.jsip.methods import ALLOW, INVITE, TERM, UPDATE
 from gortc.jsip.status import DESC
 
 if TYPE_CHECKING:
+    from gortc.jsip.memory import Held
     from gortc.jsip.session import Session
 
 Headers = dict[str, Any]
@@ -50,7 +51,7 @@ class Message:
     and until it has gone out: None before, `SENT` after.
     """
 
-    __slots__ = ("cseq", "data", "dialogue_id", "headers", "local", "session")
+    __slots__ = ("cseq", "data", "dialogue_id", "headers", "held", "local", "session")
 
     headers: Headers
     dialogue_id: str
@@ -58,6 +59,8 @@ class Message:
     session: Session
     local: bool
     data: bytes | None
+    held: Held
+    """What it takes of a user's memory, where that is limited."""
 
     @property
     def body(self) -> Any:

@@ -37,6 +37,11 @@ class Session:
     lone = False
     """Whether it is a session of one transaction."""
 
+    @property
+    def rings(self) -> bool:
+        """Whether it is a call of ours that is not answered yet."""
+        return False
+
     def __init__(
         self,
         layer: Sessions,

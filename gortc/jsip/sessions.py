@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from gortc.jsip.gate import Gate
 from gortc.jsip.invite_session import InviteSession
 from gortc.jsip.layers import Channel, Dispatch, Journal, Owner
+from gortc.jsip.memory import SESSION
 from gortc.jsip.message import NAME_MAX, Headers, Request, Response
 from gortc.jsip.methods import ACK, INVITE, OPENERS, STARTERS
 from gortc.jsip.request_session import RequestSession
@@ -40,13 +41,23 @@ class Sessions:
     below: Transactions
 
     def __init__(
-        self, timers: Timers, times: Times, journal: Journal, syntax: Syntax, route: Route, realm: str, gate: Gate
+        self,
+        timers: Timers,
+        times: Times,
+        journal: Journal,
+        syntax: Syntax,
+        route: Route,
+        besieged: Channel,
+        realm: str,
+        gate: Gate,
     ) -> None:
-        """`route(uri)` finds the channel for a first request, which may be one that delivers nothing."""
+        """`route(uri)` finds the channel for a first request, which may be one that delivers nothing; `besieged` is in
+        the place of one that others have opened too many dialogues to."""
         self.timers = timers
         self.times = times
         self.journal = journal
         self.route = route
+        self._besieged = besieged
         self.realm = realm
         self.gate = gate
         self.count = 0
@@ -85,6 +96,8 @@ class Sessions:
             self._syntax.refuse(channel, headers, BadMessage(f"Request-URI: {bad}"))
             return None
         self.opened += 1
+        if channel.account is not None:
+            request.held.add(SESSION)
         if method == INVITE:
             return InviteSession(
                 self, channel, request.dialogue_id, uri, request.caller, request.callee, outgoing=False
@@ -117,6 +130,8 @@ class Sessions:
         if router:
             parse(uri)
         channel = self.route(router.split(",", 1)[0].strip() if router else uri)
+        if channel.guest is not None and self.gate.is_besieged(channel, owner):
+            channel = self._besieged
         if channel.elsewhere and "Max-Forwards" not in headers:
             headers["Max-Forwards"] = HOPS  # RFC 3261 section 8.1.1.6
         dialogue_id = f"dlg_{self.realm}_{os.urandom(16).hex()}"

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 from orjson import JSONDecodeError
 
-from gortc.jsip.gate import SPELLED
+from gortc.jsip.gate import SHORTEST, asserts
 from gortc.jsip.layers import Channel, Journal
+from gortc.jsip.memory import weigh
 from gortc.jsip.message import (
     CSEQ_MAX,
     NAME_MAX,
@@ -114,7 +115,8 @@ class Syntax:
                 return self._drop(channel, "not a JSON object")
             try:
                 size = len(data)
-                if size > 2 * DEPTH_MAX and (BRACKET in data or BRACE in data[1:]) and too_deep(data, headers):
+                nested = size > 2 * DEPTH_MAX and (BRACKET in data or BRACE in data[1:])
+                if nested and too_deep(data, headers):
                     raise BadMessage(f"nested deeper than {DEPTH_MAX} levels")
                 if channel.guest is not None:
                     channel.guest.sign(headers)
@@ -134,8 +136,16 @@ class Syntax:
                 self.tape.note(channel.name, data, False)
             if self.trace is not None:
                 self._show(self.trace, "<", channel, headers)
+            account = channel.account
+            if account is None:
+                self.above.receive(channel, message)
+                return
+            message.held = account.hold(weigh(data, headers, nested))
+            self.above.payer = account
             self.above.receive(channel, message)
+            self.above.payer = None
         except Exception:  # a defect of ours; the peer's next message, and every other peer, must not suffer
+            self.above.payer = None
             self.journal.counts["stack failure"] += 1
             self.journal.failed()
 
@@ -377,7 +387,7 @@ def check_names(headers: Headers) -> None:
 def strip(message: Message) -> None:
     """Who is not trusted is not told who somebody is (RFC 3325 section 5), however that is spelled."""
     headers = message.headers
-    for name in [name for name in headers if len(name) >= len(SPELLED) and name.strip().lower() == SPELLED]:
+    for name in [name for name in headers if len(name) >= SHORTEST and asserts(name)]:
         del headers[name]
         message.data = None
 

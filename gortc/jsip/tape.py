@@ -17,6 +17,9 @@ from typing import Any, Final, NamedTuple
 ROW: Final = 512
 """There is one row of the index for so many bytes: a message of usual length."""
 
+LEG: Final = 256
+"""A leg takes so many bytes beside its DialogueID."""
+
 Leg = tuple[str, str]
 """The name of a channel, and a DialogueID there."""
 
@@ -51,6 +54,8 @@ class Tape:
         self._times: Any = array("d", bytes(8 * self._rows))  # less than 0: we have sent it
         self._channels: list[str] = [""] * self._rows
         self._related: deque[tuple[Leg, Leg]] = deque(maxlen=self._rows)
+        self._names = 0
+        """So many characters have the ids of those legs: they may be long, and there are as many as messages."""
 
     def note(self, channel: str, data: bytes, sent: bool) -> None:
         """A message that was received from `channel`, or sent there."""
@@ -81,7 +86,16 @@ class Tape:
 
     def relate(self, channel: str, dialogue_id: str, first: Leg) -> None:
         """This leg belongs to the instance whose first leg is `first`."""
+        if len(self._related) == self._rows:
+            self._forget()
+        self._names += len(dialogue_id) + LEG
         self._related.append(((channel, dialogue_id), first))
+        while self._names > self._most:
+            self._forget()
+
+    def _forget(self) -> None:
+        (_, dialogue_id), _ = self._related.popleft()
+        self._names -= len(dialogue_id) + LEG
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """The messages that are there, from the number `after` on, the oldest first."""

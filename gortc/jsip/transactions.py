@@ -14,6 +14,7 @@ from gortc.jsip.delays import Delays
 from gortc.jsip.invite_client import InviteClient
 from gortc.jsip.invite_server import MOMENT, InviteServer
 from gortc.jsip.layers import Channel, Journal
+from gortc.jsip.memory import MESSAGE, Account
 from gortc.jsip.message import Headers, Message, Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, FREE, INVITE, STARTERS
 from gortc.jsip.request_client import RequestClient
@@ -44,6 +45,8 @@ class Transactions:
         self.timers = timers
         self.requests_max = requests_max
         """So many requests of a peer may be open in one dialogue."""
+        self.payer: Account | None = None
+        """Who has sent what is handled now, where his memory is limited: what is sent for it counts as his."""
         self.calls = 0
         """How many INVITEs have opened a dialogue."""
         self.post_dial = Delays()
@@ -183,6 +186,13 @@ class Transactions:
                 transaction = RequestClient(self, request, request.cseq)
             request.session.transactions[request.cseq] = transaction
             transaction.begin()
+            account = self.payer or request.session.channel.account
+            if account is not None and method not in FREE and not request.local:
+                if account.is_over():
+                    self.journal.note("no memory", request.session.channel.name, request)
+                    self.undelivered(request, 503, "too much waits to be answered")
+                    return
+                request.held = account.hold(MESSAGE)
         self.below.send(request)
 
     def send_response(self, message: Response) -> None:

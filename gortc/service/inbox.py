@@ -23,7 +23,9 @@ class Inbox(Generic[Item]):
         return len(self._items)
 
     def put(self, item: Item) -> None:
-        """One more."""
+        """One more. What is not worth reading any more goes: nobody may ever come for it."""
+        while self._items and not self._fresh(self._items[0]):
+            self._items.popleft()
         self._items.append(item)
         self.wake()
 

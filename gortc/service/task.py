@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gortc.jsip.invite_session import CALLING, EARLY, InviteSession
-from gortc.jsip.layers import Owner
+from gortc.jsip.layers import Channel, Owner
 from gortc.jsip.message import (
     Headers,
     Request,
@@ -156,6 +156,12 @@ class Task(Owner):
                 if self.sets_times or (invite.timer is not None and invite.timer.started(invite) > time):
                     return True
         return False
+
+    @property
+    def asker(self) -> Channel | None:
+        """Whose first request has made the instance."""
+        first = self.first
+        return None if first is None or first.method == START else first.session.channel
 
     def _give(self, message: Request | Response) -> None:
         if self._instance is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Iterator, Protocol
 
 from gortc.jsip.gate import Guest
 from gortc.jsip.layers import Channel, Journal, Reader
+from gortc.jsip.memory import Account, Held, Memory
 from gortc.jsip.message import Message, Request
 from gortc.jsip.methods import CANCEL
 from gortc.jsip.timers import Timers
@@ -70,8 +71,8 @@ class PeerChannel(Channel):
     """
 
     __slots__ = (
-        "_channels", "_closed_with", "_left", "_refused", "_strikes", "_told_lost", "_waiting_bytes", "connection",
-        "waiting", "window",
+        "_channels", "_closed_with", "_held", "_left", "_refused", "_strikes", "_told_lost", "_waiting_bytes",
+        "connection", "waiting", "window",
     )  # fmt: skip
 
     def __init__(self, channels: Channels, name: str) -> None:
@@ -81,6 +82,7 @@ class PeerChannel(Channel):
         self.window: Window | None = None
         self.waiting: list[tuple[bytes, Message | None]] | None = None
         self._waiting_bytes = 0
+        self._held: Held | None = None
         self._told_lost = False
         self._left = False
         self._strikes: deque[float] | None = None
@@ -120,17 +122,29 @@ class PeerChannel(Channel):
         number, size = len(waiting), self._waiting_bytes + len(data)
         if self.window is not None:  # all of it goes out at once, and is kept then
             number, size = number + len(self.window), size + self.window.size
-        if number >= channels.waiting_max or size > channels.unsent_max:
+        account = self.account
+        if number >= channels.waiting_max or size > channels.unsent_max or (account is not None and account.is_over()):
             channels.journal.note("no room to wait", self.name, message or data)
             return 480
-        self._waiting_bytes += len(data)
-        waiting.append((data, message))
+        waiting.append((data, message if type(message) is Request else None))  # a response has no more to say
+        self._waits(len(data))
         return 0
+
+    def _waits(self, size: int) -> None:
+        """So many bytes more, or fewer, wait."""
+        self._waiting_bytes += size
+        account = self.account
+        if not self._waiting_bytes:
+            self._held = None
+        elif self._held is not None:
+            self._held.add(size)
+        elif account is not None:
+            self._held = account.hold(self._waiting_bytes)
 
     def wait_with(self, waiting: list[tuple[bytes, Message | None]]) -> None:
         """This is what waits from now on."""
         self.waiting = waiting or None
-        self._waiting_bytes = sum(len(data) for data, _ in waiting)
+        self._waits(sum(len(data) for data, _ in waiting) - self._waiting_bytes)
 
     def refusal(self) -> int:
         """The code that a first request comes back with at once; 0 where it may wait."""
@@ -145,7 +159,7 @@ class PeerChannel(Channel):
         for at, (data, message) in enumerate(waiting):
             if message is invite:
                 del waiting[at]
-                self._waiting_bytes -= len(data)
+                self._waits(-len(data))
                 invite.session.layer.below.undelivered(invite, 487)
                 return True
         return False
@@ -156,10 +170,15 @@ class PeerChannel(Channel):
             guest.wait_until = self.guest.wait_until
         self.guest = guest
         self.trusted = guest is None or guest.told
+        if guest is None or not guest.limited:
+            self.account = None
+        elif self.account is None:
+            self.account = Account(self._channels.memory)
 
     def bind(self, connection: Connection) -> None:
         """`connection` carries it from now on; another one that did is closed as replaced."""
         old, self.connection = self.connection, connection
+        self._channels.memory.connections += old is None
         self._closed_with = 0
         self._channels.stay(self)
         if old is not None and old is not connection:
@@ -227,6 +246,7 @@ class PeerChannel(Channel):
     def leave(self) -> None:
         """The peer has not come back: so end its dialogues, and what waits is told to whoever sent it."""
         self.wait_with([])
+        self.window = None
         self._left = True
         for session in list(self.sessions.values()):
             if not session.over:
@@ -325,6 +345,7 @@ class Channels:
         """`settings` is `gortc.settings.Settings`."""
         self.clock = timers.clock
         self.journal = journal
+        self.memory = Memory(settings.limits)
         self.configure(settings)
         self.grace: float = settings.times.grace
         self.by_name: dict[str, PeerChannel] = {}
@@ -333,6 +354,9 @@ class Channels:
         self._domains: frozenset[str] = settings.own_domains
         self._offline = Nowhere(480)
         self._unknown = Nowhere(404)
+        self.besieged = Nowhere(480)
+        """Where it goes what is too much for a user."""
+        self.besieged.trouble = "too many others ask for this user"
         self._lost = timers.queue(0, tell_lost)  # not at once: somebody may be in the midst of sending
         self._graced = timers.queue(self.grace, end_grace)
 
@@ -343,6 +367,7 @@ class Channels:
         self.waiting_max: int = settings.waiting_max
         self.unsent_max: int = settings.unsent_max
         self.frame_max: int = settings.frame_max
+        self.memory.configure(settings.limits)
 
     def of(self, name: str) -> PeerChannel:
         """The channel of `name`, made where there is none; `connect` binds it."""
@@ -388,7 +413,7 @@ class Channels:
         else:
             if reason is not None:
                 self.journal.note("not resumed", name, reason)
-            channel.window = window = Window(self.waiting_max, self.unsent_max)
+            channel.window = window = Window(self.waiting_max, self.unsent_max, account=channel.account)
             connection.send(opened(window, self.grace, reason))
         channel.catch_up()
         return channel
@@ -414,6 +439,7 @@ class Channels:
         """`connection` has gone; its dialogues wait for the next one of that name, as long as the grace is."""
         if channel.connection is connection:
             channel.connection = None
+            self.memory.connections -= 1
             if channel.sessions or channel.window is not None:
                 self._lost.start(channel)
                 self._graced.start(channel)
@@ -440,7 +466,7 @@ class Channels:
 
     def all(self) -> list[Channel]:
         """Every channel, those that lead nowhere too, next hops apart."""
-        return [*self.by_name.values(), self._offline, self._unknown]
+        return [*self.by_name.values(), self._offline, self._unknown, self.besieged]
 
     def sessions(self) -> Iterator[Session]:
         """Every session of every channel."""

@@ -64,7 +64,7 @@ class Hop(PeerChannel):
                 raise ValueError("nothing can be resumed from there")
             missed = self.missed(window, number)
         else:
-            self.window = Window(self._channels.waiting_max, self._channels.unsent_max, token)
+            self.window = Window(self._channels.waiting_max, self._channels.unsent_max, token, self.account)
         self.arrive(connection, missed)
 
     def arrive(self, connection: Connection, missed: list[bytes]) -> None:
@@ -78,7 +78,6 @@ class Hop(PeerChannel):
     def leave(self) -> None:
         """Its dialogues are over; others may begin."""
         super().leave()
-        self.window = None
         self._left = False
 
     def release(self) -> None:

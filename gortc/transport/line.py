@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.tcp import Connection
 
+from gortc.jsip.memory import effort
 from gortc.jsip.meter import Allowance
 from gortc.transport.frames import PING, frame, is_pong, split
 
 if TYPE_CHECKING:
+    from gortc.jsip.memory import Held
     from gortc.transport.channels import Channels, PeerChannel
 
 OPEN: Final = 3  # Autobahn's STATE_OPEN
+PIECE: Final = 48
+"""So many bytes a piece of a message takes beside what is in it."""
 
 
 class Reading:
@@ -57,6 +61,10 @@ class Line:
         self.count = 0
         rate = reading.rate
         self._allowance = Allowance(rate.per_second, rate.burst) if limited and rate is not None else None
+        self._unread: Held | None = None
+        """What has come of a message that is not whole yet."""
+        self._unwritten: Held | None = None
+        """What waits for the peer to read."""
 
     def read(self, data: bytes) -> None:
         """Take what one read brought."""
@@ -88,7 +96,7 @@ class Line:
                     break
                 reading.channels.receive(self._channel, protocol, payload)
                 at = stop
-                self.count += 1
+                self.count += 1 if self._allowance is None else effort(payload)
         finally:
             reading.lines = None
         for line in lines:
@@ -124,15 +132,40 @@ class Line:
         """The peer does not read, or reads again: from here on, what waits for it counts. Twisted says so with each
         write."""
         if not stalled:
-            self.stalled_since = None
+            self.stalled_since = self._unwritten = None
         elif self.stalled_since is None:
             self.stalled_since = self._reading.now()
             self._unsent = 0
+            account = self._channel.account
+            if account is not None:
+                self._unwritten = account.hold(self._transport_has)
+                if account.is_over():
+                    self._protocol.drop_soon()
+
+    def hold_part(self, size: int, pieces: int) -> None:
+        """So many bytes of a message that is not whole yet are there, or will be, in so many pieces."""
+        account = self._channel.account
+        if account is None or (not size and self._unread is None):
+            return
+        if not size:
+            self._unread = None
+            return
+        if self._unread is None:
+            self._unread = account.hold(0)
+        self._unread.add(size + PIECE * pieces - self._unread.size)
+        if account.is_over():
+            self._unread = None
+            self._protocol.drop_greedy(size)
 
     @property
     def unsent(self) -> int:
         """So many bytes wait, about: 0 as long as the peer reads."""
         return self._unsent if self.stalled_since is not None else 0
+
+    @property
+    def _transport_has(self) -> int:
+        """So many bytes had been written when it was too much, at least."""
+        return int(getattr(self._transport, "bufferSize", 0))
 
     def _write(self, data: bytes) -> None:
         """Write at once where nothing waits: the reactor would take another turn, and two changes of what it polls."""
@@ -154,7 +187,10 @@ class Line:
 
     def _overflows(self, size: int) -> bool:
         self._unsent += size
-        if self._unsent <= self._reading.unsent_max:
+        held = self._unwritten
+        if held is not None:
+            held.add(size)
+        if self._unsent <= self._reading.unsent_max and (held is None or not held.account.is_over()):
             return False
         self._protocol.drop_slow(self._unsent)
         return True

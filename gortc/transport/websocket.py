@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from gortc.admission.admission import Admission, TooMany
 from gortc.admission.interfaces import Ask, Handshake, Refused
 from gortc.jsip.gate import Guest
+from gortc.jsip.memory import effort
 from gortc.transport.channels import Channels, PeerChannel
 from gortc.transport.credentials import BadCredentials, credentials
 from gortc.transport.life import Mortal, given_up
@@ -194,13 +195,20 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
 
     def read_on(self, data: bytes) -> None:
         """The long way: what is not a whole text frame."""
+        line = self._line
         super().dataReceived(data)
+        size, pieces = len(self.data), 0
+        if self.inside_message:
+            size += self.message_data_total_length
+            pieces = len(self.message_data or ()) + len(self.frame_data or ())
+        line.hold_part(size, pieces)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
         """A message that came the long way."""
         if isBinary:
             self.close(UNSUPPORTED, "text frames only")
         elif self.channel is not None and self.state == self.STATE_OPEN:
+            self._line.count += effort(payload)
             self.factory.channels.receive(self.channel, self, payload)
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:  # noqa: N802, N803
@@ -252,6 +260,21 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     def drop_slow(self, unsent: int) -> None:
         """More than may be waits for a peer that does not read."""
         self._drop("slow reader", f"{unsent} bytes wait")
+
+    def drop_greedy(self, size: int) -> None:
+        """It has too much memory already for what it begins to send."""
+        self._drop("no memory", f"{size} bytes of a message that is not whole")
+        self.data = b""  # hundreds may go in one turn of the reactor, whose ends all come in the next
+        self.message_data = self.frame_data = None
+
+    def drop_soon(self) -> None:
+        """It does not read, and has too much memory already. Not at once: somebody is in the midst of writing to it."""
+        self.timers.start(0.0, drop_stalled, self)
+
+    def drop_stalled(self) -> None:
+        """If that is so still."""
+        if self.channel is not None and self._line.stalled_since is not None:
+            self._drop("slow reader", "too much of the memory")
 
     def _drop(self, what: str, why: str) -> None:
         self.factory.channels.journal.note(what, self.name, why)
@@ -335,6 +358,11 @@ def listen(connection: RtcProtocol) -> None:
 def check_life(connection: RtcProtocol) -> None:
     """It is time to look after `connection`."""
     connection.check_life()
+
+
+def drop_stalled(connection: RtcProtocol) -> None:
+    """`connection` does not read what waits for it."""
+    connection.drop_stalled()
 
 
 class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]

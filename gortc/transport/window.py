@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from orjson import JSONDecodeError
+
+if TYPE_CHECKING:
+    from gortc.jsip.memory import Account, Held
 
 CONFIRM_EVERY: Final = 32
 """So many messages are received before they are confirmed; a ping's time confirms the rest."""
@@ -22,16 +25,18 @@ class Window:
     """`sent` and `received` are the numbers of the last message of each direction; `token` is the peer's to come back
     with."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_kept", "_kept_max", "_told", "received", "sent", "token")
+    __slots__ = ("_bytes", "_bytes_max", "_held", "_kept", "_kept_max", "_told", "received", "sent", "token")
 
-    def __init__(self, kept_max: int, bytes_max: int, token: str = "") -> None:
-        """At most `kept_max` messages and `bytes_max` bytes are kept; what was sent before is out of the window."""
+    def __init__(self, kept_max: int, bytes_max: int, token: str = "", account: Account | None = None) -> None:
+        """At most `kept_max` messages and `bytes_max` bytes are kept, and no more than may be held for `account`; what
+        was sent before is out of the window."""
         self.token = token or os.urandom(16).hex()
         self.sent = 0
         self.received = 0
         self._told = 0
         self._kept: deque[bytes] = deque()
         self._bytes = 0
+        self._held = None if account is None else account.hold(0)
         self._kept_max = kept_max
         self._bytes_max = bytes_max
 
@@ -50,8 +55,18 @@ class Window:
         kept = self._kept
         kept.append(data)
         self._bytes += len(data)
+        if self._held is not None:
+            self._keep_within(self._held)
         while len(kept) > self._kept_max or self._bytes > self._bytes_max:
             self._bytes -= len(kept.popleft())
+
+    def _keep_within(self, held: Held) -> None:
+        """What is kept counts as the peer's; where it has too much, the oldest goes."""
+        held.add(self._bytes - held.size)
+        while self._kept and held.account.is_over():
+            size = len(self._kept.popleft())
+            self._bytes -= size
+            held.add(-size)
 
     def confirm(self, number: int) -> bool:
         """The peer has all up to `number`; False where it can't have."""
@@ -60,7 +75,12 @@ class Window:
         kept = self._kept
         for _ in range(number - (self.sent - len(kept))):
             self._bytes -= len(kept.popleft())
+        self._settle()
         return True
+
+    def _settle(self) -> None:
+        if self._held is not None:
+            self._held.add(self._bytes - self._held.size)
 
     def reaches(self, number: int) -> bool:
         """Whether all messages after `number` are kept still."""
@@ -80,6 +100,7 @@ class Window:
             return None
         data = self._kept.popleft()
         self._bytes -= len(data)
+        self._settle()
         self.sent -= 1
         return data
 

@@ -61,9 +61,10 @@ serve(server, {census}, reactor).setServiceParent(application)
 class Victim:
     """A server with these `settings`, the text of keyword arguments, below `folder`."""
 
-    def __init__(self, folder: Path, settings: str, level: str = "info") -> None:
+    def __init__(self, folder: Path, settings: str, level: str = "info", **plugins: str) -> None:
+        """`plugins` are the texts of further services, by their modules."""
         self._census_port = free_port()
-        config = plugin_folder(folder, talk=TALK) / "some.tac"
+        config = plugin_folder(folder, talk=TALK, **plugins) / "some.tac"
         config.write_text(CONFIG.format(settings=settings, census=self._census_port, level=level))
         self.process = Process(folder, "-y", str(config), path=f"{os.environ.get('PYTHONPATH', '')}:{ROOT}")
         self.port = self.process.ports()[0]

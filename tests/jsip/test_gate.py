@@ -15,7 +15,7 @@ from tests.jsip.kit import Stage
 def guest(user: User, **what: Any) -> Guest:
     """`user` is a stranger."""
     made = Guest(user.name, **{"address": "203.0.113.5", "limited": True, **what})
-    user.channel.guest = made
+    user.channel.meet(made)
     return made
 
 
@@ -133,6 +133,99 @@ def test_too_many_dialogues() -> None:
         stage.forget()
 
 
+def rings(stage: Stage, callee: str) -> None:
+    """The service rings `callee` for each call, and passes on that she rings and has answered."""
+    stage.probe.reactions["INVITE"] = lambda task, request: task.open(stage.person(callee).name)
+    stage.probe.reactions["480 INVITE (local)"] = lambda task, response: task.answer(
+        stage.received("INVITE"), 480, headers={"Reason": response.get("Reason")}
+    )
+
+
+def everybody_leaves(stage: Stage) -> None:
+    """And nothing is left of them."""
+    for user in stage.people.values():
+        user.leave()
+    stage.advance(300)
+    stage.node.journal.counts.clear()
+    stage.forget()
+
+
+@pytest.mark.proves("D-21")
+def test_those_that_others_have_opened_are_not_ones_own() -> None:
+    """Whom others call may call, though they ring without an end."""
+    with Stage(limits=limits(dialogues=3, called=50)) as stage:
+        bob = stage.person("bob")
+        guest(bob)
+        for name in ("alice", "carol", "dave", "erin"):
+            guest(stage.person(name))
+            rings(stage, "bob")
+            stage.person(name).open("INVITE", "service")
+        assert len(bob.channel.sessions) == 4
+        stage.probe.reactions.clear()
+        stage.probe.reactions["MESSAGE"] = lambda task, request: None
+        for at in range(3):
+            assert ask(bob, "MESSAGE", f"d{at}") is None
+        assert ask(bob, "MESSAGE", "d3")["Code"] == 503  # type: ignore[index]
+        stage.counted("too many dialogues")
+        everybody_leaves(stage)
+
+
+@pytest.mark.proves("D-25")
+def test_so_many_of_one_caller_ring_at_once() -> None:
+    """A further call comes back as 480. Another caller's rings; and so does one more when an earlier one is over."""
+    with Stage(limits=limits(ringing=2)) as stage:
+        bob, alice, carol = (stage.person(name) for name in ("bob", "alice", "carol"))
+        for user in (bob, alice, carol):
+            guest(user)
+        rings(stage, "bob")
+        first, second = alice.open("INVITE", "service"), alice.open("INVITE", "service")
+        refused = alice.open("INVITE", "service").expect(480)
+        assert refused["Reason"] == "too many others ask for this user"
+        assert carol.open("INVITE", "service").user.inbox == []
+        assert sum(message["Type"] == "INVITE" for message in bob.inbox) == 3
+        stage.counted("besieged")
+        bob.answering().reply(200)  # who talks does not ring
+        alice.open("INVITE", "service").expect_nothing()
+        alice.open("INVITE", "service").expect(480)
+        stage.counted("besieged")
+        first.send("CANCEL", headers={"RelatedID": 1})
+        second.send("CANCEL", headers={"RelatedID": 1})
+        everybody_leaves(stage)
+
+
+@pytest.mark.proves("D-25")
+def test_so_many_others_have_dialogues_with_one_user() -> None:
+    """Whatever they are: calls that ring or talk, messages that are not answered."""
+    with Stage(limits=limits(called=3)) as stage:
+        bob = stage.person("bob")
+        for name in ("bob", "alice", "carol", "dave", "erin"):
+            guest(stage.person(name))
+        rings(stage, "bob")
+        for name in ("alice", "carol", "dave"):
+            stage.person(name).open("INVITE", "service").expect_nothing()
+        stage.person("erin").open("INVITE", "service").expect(480)
+        stage.counted("besieged")
+        bob.answering().reply(486)
+        stage.person("erin").open("INVITE", "service").expect_nothing()
+        stage.counted()
+        everybody_leaves(stage)
+
+
+@pytest.mark.proves("D-25")
+@pytest.mark.parametrize("free", ["bob", "alice"])
+def test_nodes_call_and_are_called_as_often_as_they_like(free: str) -> None:
+    """A gateway has many callers; only those that it calls have limits, all together."""
+    with Stage(limits=limits(ringing=1, called=4)) as stage:
+        for name in ("bob", "alice"):
+            if name != free:
+                guest(stage.person(name))
+        rings(stage, "bob")
+        codes = [stage.person("alice").open("INVITE", "service").user.inbox for _ in range(6)][-1]
+        assert [message["Code"] for message in codes if "Code" in message] == ([480] * 2 if free == "alice" else [])
+        stage.counted(*["besieged"] * (2 if free == "alice" else 0))
+        everybody_leaves(stage)
+
+
 @pytest.mark.proves("D-22")
 def test_who_does_not_wait_is_not_read_from() -> None:
     """The first one too many is told; one more before its time, and it is not listened to, for a second at most."""
@@ -210,6 +303,43 @@ def test_who_is_asserted(asserted: str | None) -> None:
         said = [message.get("P-Asserted-Identity") for message in seen if message.session.channel is alice.channel]
         assert said == [wanted, wanted]
         stage.advance(10)
+        stage.forget()
+
+
+SPELLINGS = [
+    "P-Asserted-Identity",
+    "p-asserted-identity",
+    " P-Asserted-IDENTITY\t",
+    "P-Asserted-Identity:",
+    "P_Asserted_Identity",
+    "PAssertedIdentity",
+    "P-A\u017fserted-Identity",
+    "P-A\xdferted-Identity",
+    "\uff30-Asserted-Identity",
+    "P-Asserted\u200b-Identity",
+    "X: y\r\nP-Asserted-Identity",
+    "\u2170-P-Asserted-Identity",
+]
+
+
+@pytest.mark.proves("C-69")
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_in_whatever_spelling(name: str) -> None:
+    """It is taken off what a user sends, and off what goes to whom it is not told."""
+    with Stage() as stage:
+        alice, bob = stage.person("alice"), stage.person("bob")
+        guest(alice, asserted="", limited=False)
+        bob.channel.trusted = False
+        stage.probe.reactions["MESSAGE"] = lambda task, request: task.answer(request, 200)
+        king: dict[str, Any] = {name: "king"}
+        others: dict[str, Any] = {"P-Asserted": "x", "Identity": "y", "Content-Disposition": "z"}
+        ask(alice, "MESSAGE", "d1", **king)
+        assert "king" not in str(stage.probe.messages[0].headers)
+        ask(alice, "MESSAGE", "d2", **others)
+        assert {**stage.probe.messages[-2].headers, **others} == stage.probe.messages[-2].headers
+        stage.dial("bob", "MESSAGE", headers=king)
+        assert "king" not in str(bob.inbox[0])
+        stage.play("bob 200")
         stage.forget()
 
 

@@ -328,7 +328,7 @@ class Above:
     def __init__(self) -> None:
         self.name = "alice@gortc.local"
         self.trusted = True
-        self.guest = None
+        self.guest = self.account = None
         self.taken: list[Message] = []
         self.sent: list[Json] = []
         self.strikes = 0

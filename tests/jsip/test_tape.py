@@ -62,6 +62,19 @@ def test_legs_of_an_instance() -> None:
     assert tape.legs(("nobody", "n")) == {("nobody", "n")}
 
 
+def test_long_ids_take_no_more_than_the_tape() -> None:
+    """Peers choose them, and there are as many legs as messages."""
+    tape = Tape(lambda: 1.0, 100_000)
+    for at in range(1000):
+        tape.relate("bob", f"{at:0>1000}", ("alice", "a"))
+    legs = tape.legs(("alice", "a"))
+    assert 70 < len(legs) < 90
+    assert ("bob", f"{999:0>1000}") in legs
+    for at in range(1000):
+        tape.relate("bob", str(at), ("alice", "a"))
+    assert len(tape.legs(("alice", "a"))) == 100_000 // 512 + 3
+
+
 def test_a_hunt_s_legs_after_it_is_over() -> None:
     """Four legs, one after the other: an agent that is busy, one that does not answer, one that does."""
     agents = {"400@gortc.local": [f"agent{number}@gortc.local" for number in (1, 2, 3)]}

@@ -167,6 +167,11 @@ class Process:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._child.pid
+
     def _read(self) -> None:
         assert self._child.stdout is not None
         for line in self._child.stdout:
