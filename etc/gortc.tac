@@ -50,7 +50,12 @@ settings = configure(
             "OPTIONS": Rate(5, 50), "INFO": Rate(50, 200), "UPDATE": Rate(10, 50), "PRACK": Rate(10, 50),
             "NOTIFY": Rate(20, 200),
         },  # of one user
-        dialogues=100,  # open at a time, of one user
+        dialogues=100,  # open at a time, that one user has opened
+        called=100,  # that others have opened to one user
+        ringing=5,  # calls of one user at one other
+        memory=25165824,  # bytes held for all: some 10 KiB a call
+        memory_connection=16384,  # bytes more for each connection
+        memory_user=4194304,  # bytes held for one user
     ),
 
     # Services. All plugins that are found are loaded under their own names, unless it says otherwise here:
