@@ -8,6 +8,7 @@ import pytest
 
 from gortc.admission.limits import Limits, Rate
 from gortc.jsip.gate import Guest
+from gortc.service.task import NOBODY
 from gortc.testing import User
 from tests.jsip.kit import Stage
 
@@ -196,18 +197,39 @@ def test_so_many_of_one_caller_ring_at_once() -> None:
 @pytest.mark.proves("D-25")
 def test_so_many_others_have_dialogues_with_one_user() -> None:
     """Whatever they are: calls that ring or talk, messages that are not answered."""
-    with Stage(limits=limits(called=3)) as stage:
+    with Stage(limits=limits(called=4, ringing=2)) as stage:
         bob = stage.person("bob")
         for name in ("bob", "alice", "carol", "dave", "erin"):
             guest(stage.person(name))
+        stage.probe.reactions["MESSAGE"] = lambda task, request: None
+        bob.open("MESSAGE", "service").expect_nothing()  # his own, which does not count
+        stage.probe.reactions["MESSAGE"] = lambda task, request: task.open(bob.name, "MESSAGE")
+        stage.person("alice").open("MESSAGE", "service").expect_nothing()
+        bob.expect("MESSAGE")
         rings(stage, "bob")
         for name in ("alice", "carol", "dave"):
             stage.person(name).open("INVITE", "service").expect_nothing()
+        stage.probe.tasks[-2].finish()  # what nobody rings for any more is there until he says so
+        stage.forget()
         stage.person("erin").open("INVITE", "service").expect(480)
         stage.counted("besieged")
         bob.answering().reply(486)
         stage.person("erin").open("INVITE", "service").expect_nothing()
         stage.counted()
+        everybody_leaves(stage)
+
+
+@pytest.mark.proves("D-25")
+def test_what_rings_for_nobody_is_no_callers() -> None:
+    """A service calls on its own behalf, as often as it likes, but for what anybody may."""
+    with Stage(limits=limits(called=5, ringing=1)) as stage:
+        bob = stage.person("bob")
+        guest(bob)
+        for _ in range(6):
+            stage.dial("bob")
+        assert sum(message["Type"] == "INVITE" for message in bob.inbox) == 5
+        stage.counted("besieged")
+        assert NOBODY.asker is None
         everybody_leaves(stage)
 
 
