@@ -125,8 +125,8 @@ def open_requests(crowd: Crowd) -> Callable[[], None]:
 def nested(kind: str) -> Callable[[Crowd], Callable[[], None]]:
     """Calls whose offers are nothing but brackets, which take twenty times as much when they are read."""
     body = {
-        "brackets": [[]] * 15_000,
-        "objects": [{"": 0}] * 6_000,
+        "brackets": [[]] * 20_000,
+        "objects": [{"": 0}] * 8_000,
         "chains": [eval("[" * 90 + "]" * 90)] * 300,
         "emoji": "\U0001f600" + "x" * 50_000,
         "small": [[]] * 150,
