@@ -62,7 +62,9 @@ from gortc.admission import Limits
 from gortc.tap import configure, make_application
 settings = configure(
     auth="{auth}", {marks}
-    limits=Limits(handshakes=None, logins=None, frames=None, requests=None, methods={{}}, dialogues=10000),
+    limits=Limits(
+        connections=100_000, handshakes=None, logins=None, frames=None, requests=None, methods={{}}, dialogues=10000
+    ),
 )
 application = make_application(settings)
 """

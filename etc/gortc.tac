@@ -30,11 +30,13 @@ settings = configure(
     auth="loopback",
 
     # Other nodes, by their userids: names outside our own domains that may connect, and those of them whose
-    # P-Asserted-Identity counts. Whether a user's From must be its own name. Our reverse proxies.
+    # P-Asserted-Identity counts. Whether a user's From must be its own name. Our reverse proxies, and the header by which
+    # they say where a peer comes from: each must set it or add to it, or all its peers share the limits of one address.
     nodes=(),
     trusted_nodes=(),
     own_from=True,
     proxies=("127.0.0.0/8", "::1"),
+    proxy_header="X-Forwarded-For",
 
     # What a stranger may ask for: connections, and token buckets (a second, at once). None: no such limit.
     limits=Limits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -181,6 +182,11 @@ def _networks(value: Any) -> str | None:
     return None
 
 
+def _header(value: Any) -> str | None:
+    ok = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9-]+", value)
+    return None if ok else "must be the name of a header such as X-Forwarded-For"
+
+
 def _limits(value: Any) -> str | None:
     return None if isinstance(value, Limits) else "must be a Limits object"
 
@@ -213,7 +219,11 @@ class Settings:
     own_from: bool = _setting(True, _flag)
     """Whether the From of a user that is authenticated must be its own name; another one gets 403."""
     proxies: tuple[str, ...] = _setting(("127.0.0.0/8", "::1"), _networks)
-    """The addresses of our own reverse proxies, whose `X-Forwarded-For` counts. They themselves have no limits."""
+    """The addresses of our own reverse proxies, who say where a peer comes from. Where one does not, all for whom it
+    connects count as one address."""
+    proxy_header: str = _setting("X-Forwarded-For", _header)
+    """The header by which they say so, each of which sets it or adds to it. `Forwarded` is read as RFC 7239 has it, any
+    other one as a list of addresses."""
     limits: Limits = _setting(Limits(), _limits)
     """What a peer may ask for."""
     services: Mapping[str, Any] = _setting({}, _services)

@@ -22,7 +22,7 @@ OTHER: dict[str, Any] = {
     "drop_log_per_second": 3, "frame_max": 1000, "garbage_max": 2, "garbage_seconds": 2.0, "handshake_max": 1000,
     "handshake_seconds": 2.0, "hops_max": 2, "lag_high": 1.0, "lag_low": 0.2, "limits": Limits(dialogues=2),
     "load_high": 0.9, "load_low": 0.5, "log_level": "debug", "nodes": ("b.example",), "origins": ("https://a.example",),
-    "own_from": False, "proxies": ("10.0.0.0/8",), "requests_max": 3, "retry_after": 9,
+    "own_from": False, "proxies": ("10.0.0.0/8",), "proxy_header": "Forwarded", "requests_max": 3, "retry_after": 9,
     "routes": {"b.example": Route("ws://127.0.0.1:1/rtc")}, "select_by_host": True, "services": {"echo": {"a": 1}},
     "trace": True, "trusted_nodes": ("b.example",), "unread_max": 5, "unsent_max": 9999, "waiting_max": 4,
 }  # fmt: skip
@@ -49,8 +49,8 @@ SEEN: dict[str, Callable[[Server], Any]] = {
     "nodes": lambda server: tuple(server._factory.admission._nodes),
     "origins": lambda server: tuple(server._factory._origins),
     "own_from": lambda server: server._factory.admission._own_from,
-    "proxies": lambda server: ("10.0.0.0/8",) if server._factory.admission._proxies.behind("10.1.1.1", "9.9.9.9") ==
-    "9.9.9.9" else (),
+    "proxies": lambda server: ("10.0.0.0/8",) if server._factory.admission.is_proxy("10.1.1.1") else (),
+    "proxy_header": lambda server: server._factory.admission._proxies.header,
     "requests_max": lambda server: server.node.transactions.requests_max,
     "retry_after": lambda server: server.node.gate._retry_after,
     "routes": lambda server: server._outbound.settings.routes,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from gortc.admission.addresses import Proxies, household
+from gortc.admission.addresses import Proxies, Source, household
 from gortc.admission.interfaces import Ask, AuthContext, Handshake, IAuthenticator, Refused
 from gortc.jsip.gate import Guest
 from gortc.jsip.layers import Journal
@@ -22,6 +22,9 @@ from gortc.jsip.uri import parse, same_name
 
 if TYPE_CHECKING:
     from gortc.settings import Settings
+
+SILENT_MAX: Final = 16
+"""So many proxies that do not say for whom they connect are named in the log."""
 
 _log = Logger(namespace="gortc.admission")
 
@@ -57,7 +60,8 @@ class Admission:
 
     def configure(self, settings: Settings) -> None:
         """What holds for who comes from now on."""
-        self._proxies = Proxies(settings.proxies)
+        self._proxies = Proxies(settings.proxies, settings.proxy_header)
+        self._silent: set[str] = set()
         self._nodes = frozenset(settings.nodes)
         self._trusted = frozenset(settings.trusted_nodes)
         self._own_from = settings.own_from
@@ -102,9 +106,29 @@ class Admission:
         if not self._addresses[home]:
             del self._addresses[home]
 
-    def peer_address(self, address: str, headers: Mapping[str, str]) -> str:
-        """Where a peer comes from whose connection is `address`'s; "" where nobody knows."""
-        return self._proxies.behind(address, headers.get("x-forwarded-for", ""))
+    def is_proxy(self, address: str) -> bool:
+        """Whether a proxy of ours has `address`: for whom it connects, the handshake is to say."""
+        return address in self._proxies
+
+    def source(self, address: str, headers: Mapping[str, str]) -> Source:
+        """Where a peer comes from whose connection is `address`'s."""
+        source = self._proxies.source(address, headers.get(self._proxies.header.lower(), ""))
+        if not source.address and not self._open:
+            self._journal.counts["proxy does not say"] += 1
+            self._name(source.nearest)
+        return source
+
+    def _name(self, proxy: str) -> None:
+        """Once, and not for each of its peers."""
+        if proxy in self._silent or len(self._silent) >= SILENT_MAX:
+            return
+        self._silent.add(proxy)
+        _log.warn(
+            "{proxy} is one of `proxies`, and does not say by {header} where a peer comes from: all such peers count "
+            "as one address; let it set that header, or take it out of `proxies`",
+            proxy=proxy,
+            header=self._proxies.header,
+        )
 
     # who it is
 
@@ -112,10 +136,9 @@ class Admission:
         """Who the peer is, and what holds for it; None where it may do anything. Raises Refused."""
         if self._open:
             return None
-        home = household(handshake.address)
-        if home:
-            _take(self._handshakes, home, "too many handshakes from your address")
-            _look(self._failures, home, "too many failures from your address")
+        home = handshake.home
+        _take(self._handshakes, home, "too many handshakes from your address")
+        _look(self._failures, home, "too many failures from your address")
         if not self._asks:  # auth is none: it is whoever it says, and nothing that it asserts counts
             _take(self._logins, handshake.userid, "you connect too often")
             return Guest(handshake.userid, home, asserted="", limited=True)
@@ -123,7 +146,7 @@ class Admission:
             await self._authenticate(handshake)
             guest = self._guest(handshake.userid, home)
         except Refused as refused:
-            if home and self._failures is not None and refused.code in (401, 403):
+            if self._failures is not None and refused.code in (401, 403):
                 self._failures.take(home)
             raise
         _take(self._logins, handshake.userid, "you connect too often")

@@ -35,7 +35,7 @@ class Handshake:
     userid: str
     """The name that it asks for, as a channel has it: `alice@gortc.com`, whatever way it was spelled."""
     address: str
-    """Its IP address; empty where it comes by a UNIX socket."""
+    """Its IP address; empty where nobody knows it: a proxy of ours, or whoever comes by a UNIX socket, does not say."""
     url: str = field(repr=False)
     """Path and query, as they were sent."""
     headers: Mapping[str, str] = field(repr=False)
@@ -46,6 +46,8 @@ class Handshake:
     """User and password of `Authorization: Basic`."""
     certificate: Certificate | None = field(default=None, repr=False)
     """The certificate that it has shown, which TLS has checked."""
+    home: str = ""
+    """What it counts by where something is limited: never empty, and one for all who share an address."""
 
 
 @frozen

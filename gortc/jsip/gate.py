@@ -33,8 +33,8 @@ class Guest:
     """Who is at the other end of a channel, and what holds for it. A channel without one may do anything.
 
     `asserted` is its `P-Asserted-Identity`, whatever it sends; "" where it has none, None where its own word counts.
-    `own_from`: its `From` must name it. `limited`: the limits hold; then `address` is where it comes from, "" where
-    nobody knows. `told`: it may be told who others are.
+    `own_from`: its `From` must name it. `limited`: the limits hold; then it counts by `address`, with all who come from
+    there. `told`: it may be told who others are.
     """
 
     __slots__ = ("address", "asserted", "limited", "name", "own_from", "told", "wait_until")
@@ -149,7 +149,7 @@ class Gate:
             return True
         meter = self._methods.get(request.method)
         wait = 0.0 if meter is None else meter.take(guest.name)
-        if wait == 0.0 and first and self._requests is not None and guest.address:
+        if wait == 0.0 and first and self._requests is not None:
             wait = self._requests.take(guest.address)
         return wait > 0.0 and self._refuse(channel, guest, request, "too many requests", "you ask too often", wait)
 

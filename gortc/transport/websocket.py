@@ -26,6 +26,7 @@ from gortc.jsip.gate import Guest
 from gortc.jsip.memory import effort
 from gortc.transport.channels import Channels, PeerChannel
 from gortc.transport.credentials import BadCredentials, credentials
+from gortc.transport.headers import read_headers
 from gortc.transport.life import Mortal, given_up
 from gortc.transport.line import Line, Reading
 from gortc.transport.names import BadName, channel_name
@@ -65,7 +66,7 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     address = ""
     """Where the connection comes from: the peer's address, or a proxy's."""
     counted = ""
-    """The address whose connection it counts as."""
+    """The address whose connection it counts as; "" while a proxy of ours has not said."""
     guest: Guest | None = None
     _admitting: Deferred[str | None] | None = None
     _retry_after = 0
@@ -82,8 +83,6 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     async def _admit(self, request: ConnectionRequest) -> str | None:
         try:
             handshake = self._read_handshake(request)
-            if handshake.address != self.counted:  # a proxy has said for whom it is
-                self._count(handshake.address)
             self.guest = await self.factory.admission.admit(handshake)
         except (BadName, BadCredentials) as bad:
             raise ConnectionDeny(400, str(bad)) from None
@@ -100,10 +99,13 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         return PLAIN if PLAIN in request.protocols else None
 
     def _read_handshake(self, request: ConnectionRequest) -> Handshake:
-        """What the peer says of itself. Raises Refused, BadName and BadCredentials."""
+        """What the peer says of itself; behind a proxy, too, it counts as a connection of its address from now on.
+
+        Raises Refused, BadName and BadCredentials.
+        """
         if request.path != self.factory.path:
             raise ConnectionDeny(404, "no such path")
-        headers = request.headers
+        headers = read_headers(self.http_request_data)
         origin = headers.get("origin")
         if origin is not None and not self.factory.admits(origin, request.host):
             raise ConnectionDeny(403, "pages of this origin may not connect")
@@ -113,9 +115,13 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         if self.resumes:
             self.token, self.seen = unquote(fields.get("resume", [""])[0]), _number(fields)
         shown = credentials(headers.get("authorization"), fields.get("token", []), request.protocols)
+        source = self.factory.admission.source(self.address, headers)
+        if source.nearest != self.counted:  # it was not known before for whom a proxy connects
+            self._count(source.nearest)
         return Handshake(
             userid=self.name,
-            address=self.factory.admission.peer_address(self.address, headers),
+            address=source.address,
+            home=source.home,
             url=self.http_request_uri,
             headers=headers,
             token=shown.token,
@@ -299,7 +305,7 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         super().connectionMade()
         admission = self.factory.admission
         try:
-            self._count(admission.peer_address(self.address, {}))
+            self._count("" if admission.is_proxy(self.address) else self.address)
         except TooMany as many:
             self.failHandshake(many.reason, many.code)
         else:

@@ -326,10 +326,11 @@ def test_connections_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.proves("C-71")
 def test_a_proxy_says_for_whom(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no limit itself; whoever is behind it has."""
+    """Each for whom it says so has a limit of his own."""
     hub = limited(monkeypatch, connections=2)
     for number in range(5):
-        assert status(knock(hub, f"a{number}@gortc.local", address="127.0.0.1")) == 101
+        one = knock(hub, f"a{number}@gortc.local", address="127.0.0.1", X_Forwarded_For=f"203.0.113.{number + 10}")
+        assert status(one) == 101
     behind = [
         knock(hub, f"b{number}@gortc.local", address="127.0.0.1", X_Forwarded_For="1.1.1.1, 203.0.113.5")
         for number in range(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -166,12 +166,12 @@ class Hub:
 
 
 class Wire:
-    """One connection, from the client's end."""
+    """One connection, from the client's end; without an `address` by a UNIX socket."""
 
     def __init__(self, hub: Hub, address: str = "192.168.1.1") -> None:
         self.hub = hub
         self.transport = Transport(hub.clock)
-        self.transport.peerAddr = IPv4Address("TCP", address, 54321)
+        self.transport.peerAddr = IPv4Address("TCP", address, 54321) if address else UNIXAddress(None)
         self.protocol: RtcProtocol = hub.factory.buildProtocol(None)
         self.transport.attach(self.protocol)
         self.protocol.makeConnection(self.transport)
