@@ -14,6 +14,8 @@ from twisted.logger import Logger
 
 from gortc.admission.addresses import Proxies, Source, household
 from gortc.admission.interfaces import Ask, AuthContext, Handshake, IAuthenticator, Refused
+from gortc.admission.tries import TooMany as TooMany
+from gortc.admission.tries import Tries
 from gortc.jsip.gate import Guest
 from gortc.jsip.layers import Journal
 from gortc.jsip.meter import Meter, renewed
@@ -33,14 +35,6 @@ class AuthError(Exception):
     """The setting `auth` can't be followed; one line says why."""
 
 
-class TooMany(Refused):
-    """429 (RFC 6585 section 4), and after how many seconds another try may be made."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(429, reason)
-        self.wait = wait
-
-
 class Admission:
     """Of one server. With the setting `auth` as `loopback` it lets everybody in, and nothing is limited."""
 
@@ -54,7 +48,7 @@ class Admission:
         self._handshaking: dict[Any, None] = {}  # the oldest one first
         self._addresses: Counter[str] = Counter()
         self._handshakes: Meter | None = None
-        self._failures: Meter | None = None
+        self._tries = Tries(timers)
         self._logins: Meter | None = None
         self.configure(settings)
 
@@ -69,7 +63,7 @@ class Admission:
         self._connections_max = limits.connections
         self._handshaking_max = limits.handshaking
         self._handshakes = renewed(self._handshakes, self._timers, limits.handshakes)
-        self._failures = renewed(self._failures, self._timers, limits.failures)
+        self._tries.configure(limits.failures)
         self._logins = renewed(self._logins, self._timers, limits.logins)
 
     # connections
@@ -138,17 +132,19 @@ class Admission:
             return None
         home = handshake.home
         _take(self._handshakes, home, "too many handshakes from your address")
-        _look(self._failures, home, "too many failures from your address")
         if not self._asks:  # auth is none: it is whoever it says, and nothing that it asserts counts
             _take(self._logins, handshake.userid, "you connect too often")
             return Guest(handshake.userid, home, asserted="", limited=True)
+        await self._tries.begin(home)
+        failed = False
         try:
             await self._authenticate(handshake)
             guest = self._guest(handshake.userid, home)
         except Refused as refused:
-            if self._failures is not None and refused.code in (401, 403):
-                self._failures.take(home)
+            failed = refused.code in (401, 403)
             raise
+        finally:  # also where the peer has gone meanwhile: it has learnt nothing
+            self._tries.end(home, failed)
         _take(self._logins, handshake.userid, "you connect too often")
         return guest
 
@@ -186,13 +182,6 @@ class Admission:
 def _take(meter: Meter | None, key: str, reason: str) -> None:
     """Take a token. Raises TooMany where there is none."""
     wait = 0.0 if meter is None else meter.take(key)
-    if wait > 0.0:
-        raise TooMany(reason, wait)
-
-
-def _look(meter: Meter | None, key: str, reason: str) -> None:
-    """Raises TooMany where there is no token of `key`."""
-    wait = 0.0 if meter is None else meter.wait(key)
     if wait > 0.0:
         raise TooMany(reason, wait)
 

@@ -17,10 +17,11 @@ from getpass import getpass
 from typing import Any, Final
 from urllib.parse import quote
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
 
 from gortc.admission.interfaces import Ask, AuthContext, Handshake, Refused
+from gortc.admission.turns import Turns
 from gortc.fresh import Fresh
 from gortc.jsip.uri import same_name
 from gortc.transport.names import BadName, channel_name
@@ -166,13 +167,12 @@ def _read_file(path: str) -> Users:
 class Static:
     """Asks whether a peer's password is the one of the user that it says it is."""
 
-    def __init__(self, users: Callable[[], Users], run: Run, threads: int = 2, pending_max: int = 50) -> None:
+    def __init__(self, users: Callable[[], Users], run: Run, threads: int = 2, pending_max: int = 200) -> None:
         """`users` returns those that there are now; `run` is given the slow checks, at most `threads` at a time, while
-        at most `pending_max` others wait."""
+        at most `pending_max` others wait, address by address."""
         self._users = users
         self._run = run
-        self._pending_max = pending_max
-        self._turns = DeferredSemaphore(threads)
+        self._turns = Turns(threads, threads, pending_max)
         self._stand_in = read_hash(hash_password(""))
 
     def ask(self, handshake: Handshake) -> Deferred[str | None] | None:
@@ -192,10 +192,9 @@ class Static:
             return None
         if len(password) > PASSWORD_MAX:
             raise _wrong("the password is too long")
-        if len(self._turns.waiting) >= self._pending_max:
-            raise Refused(503, "nobody can tell who you are now", f"{self._pending_max} others wait")
+        home = handshake.home
         job = self._job(userid, _octets(password))
-        checked = self._turns.acquire().addCallback(lambda _: self._begin(job))
+        checked = self._turns.take(home).addCallback(lambda _: self._begin(home, job))
         return checked.addCallback(partial(_name, userid))
 
     def _job(self, userid: str, password: bytes) -> Callable[[], bool]:
@@ -208,14 +207,14 @@ class Static:
         stand_ins = tuple(users.values()) or (self._stand_in,)
         return partial(_in_vain, stand_ins[hash(userid) % len(stand_ins)], password)
 
-    def _begin(self, job: Callable[[], bool]) -> Deferred[bool]:
+    def _begin(self, home: str, job: Callable[[], bool]) -> Deferred[bool]:
         # A thread can't be cancelled: its turn ends when it does, not when the peer goes.
         answer: Deferred[bool] = Deferred()
-        maybeDeferred(self._run, job).addBoth(self._next).chainDeferred(answer)
+        maybeDeferred(self._run, job).addBoth(self._next, home).chainDeferred(answer)
         return answer
 
-    def _next(self, result: Any) -> Any:
-        self._turns.release()
+    def _next(self, result: Any, home: str) -> Any:
+        self._turns.end(home)
         return result
 
 
@@ -239,13 +238,13 @@ def load_static(context: AuthContext) -> Ask:
 
     Its keys: `users`, userid -> hash, or `file`, a text file of lines `userid:hash`, which is read again when it has
     changed; `threads`, so many passwords are checked at a time, by default 2; `pending_max`, so many peers may wait for
-    that, by default 50. Raises ValueError, one line, where it can't be followed.
+    that, by default 200. Raises ValueError, one line, where it can't be followed.
     """
     config = context.config
     unknown = config.keys() - {"users", "file", "threads", "pending_max"}
     if unknown:
         raise ValueError(f"there is no setting {', '.join(sorted(map(repr, unknown)))}")
-    threads, pending_max = _count(config, "threads", 2), _count(config, "pending_max", 50)
+    threads, pending_max = _count(config, "threads", 2), _count(config, "pending_max", 200)
     reactor = context.reactor
 
     def run(job: Callable[[], bool]) -> Deferred[bool]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import orjson
 from attrs import Attribute, field, fields_dict, frozen
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
@@ -23,6 +23,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from gortc.admission.interfaces import Ask, AuthContext, Handshake, Refused
+from gortc.admission.turns import Turns
 from gortc.transport.tls import NEEDS, Trusted
 
 ANSWER_MAX: Final = 16_384
@@ -78,7 +79,11 @@ class Hook:
     timeout: float = field(default=3.0, validator=_seconds)
     """Seconds that it may take to connect, to ask and to get the answer, all together."""
     pending_max: int = field(default=100, validator=_count)
-    """So many peers may be asked about at the same time; a further one gets 503."""
+    """So many peers may be asked about at the same time; further ones wait."""
+    address_max: int = field(default=10, validator=_count)
+    """So many of them may come from one address."""
+    waiting_max: int = field(default=1000, validator=_count)
+    """So many may wait; for one more, the last of the address that has most of them gets 503."""
     authorization: str | None = field(default=None, validator=_header, repr=False)
     """The `Authorization` header that shows the application who asks."""
     headers: tuple[str, ...] | None = field(default=None, validator=_names)
@@ -112,28 +117,32 @@ class Webhook:
         self._hook = hook
         self._agent = agent
         self._clock = clock
-        self._pending = 0
+        self._turns = Turns(hook.pending_max, hook.address_max, hook.waiting_max)
         self._names = None if hook.headers is None else frozenset(name.lower() for name in hook.headers)
         self._headers = Headers({"Content-Type": ["application/json"]})
         if hook.authorization is not None:
             self._headers.setRawHeaders("Authorization", [hook.authorization])
 
     def ask(self, handshake: Handshake) -> Deferred[str | None]:
-        """Fires with the peer's userid where the application answers 200. Raises, or fails with, Refused: 401 or 403 as
-        the application says, 503 where it says something else or nothing. Cancelling it ends the request.
+        """Fires with the peer's userid where the application answers 200. Fails with Refused: 401 or 403 as the
+        application says, 503 where it says something else or nothing, or too many wait. Cancelling it ends the request.
         """
-        if self._pending >= self._hook.pending_max:
-            raise _nobody_can_tell(f"{self._pending} peers are being asked about")
-        # Redirects are not followed: it is for who configures the server to say who is asked, and by which scheme.
-        request = self._agent.request(b"POST", self._hook.url.encode(), self._headers, _Body(self._question(handshake)))
-        self._pending += 1
+        return self._turns.take(handshake.home).addCallback(lambda _: self._begin(handshake))
+
+    def _begin(self, handshake: Handshake) -> Deferred[str | None]:
+        request: Deferred[Any] = maybeDeferred(self._post, handshake)
         request.addTimeout(self._hook.timeout, self._clock, _late)
-        request.addBoth(self._done)
+        request.addBoth(self._done, handshake.home)
         outcome = request.addCallbacks(_answered, _failed, callbackArgs=(handshake.userid,))
         # However an agent calls it that it has been cancelled, here it is CancelledError.
         asked: Deferred[str | None] = Deferred(partial(_cancel, outcome))
         outcome.addBoth(partial(_pass_on, asked))
         return asked
+
+    def _post(self, handshake: Handshake) -> Deferred[IResponse]:
+        # Redirects are not followed: it is for who configures the server to say who is asked, and by which scheme.
+        body = _Body(self._question(handshake))
+        return self._agent.request(b"POST", self._hook.url.encode(), self._headers, body)
 
     def _question(self, handshake: Handshake) -> bytes:
         shown = {
@@ -145,8 +154,8 @@ class Webhook:
             {"type": "ws", "remoteaddr": handshake.address, "url": _text(handshake.url), "headers": shown}
         )
 
-    def _done(self, result: Any) -> Any:
-        self._pending -= 1
+    def _done(self, result: Any, home: str) -> Any:
+        self._turns.end(home)
         return result
 
 

@@ -46,6 +46,12 @@ class Meter:
             self._full_at[key] = max(self._full_at.get(key, now), now) + self._step
         return late
 
+    def give_back(self, key: Hashable) -> None:
+        """Put back a token of `key` that was taken and is not needed. No more come than without it."""
+        full_at = self._full_at.get(key)
+        if full_at is not None:  # else the bucket is full again; what is more than full is lost
+            self._full_at[key] = full_at - self._step
+
     def sweep(self) -> None:
         """Drop the rows of buckets that are full."""
         now = self._now()

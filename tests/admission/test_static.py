@@ -251,15 +251,29 @@ def test_some_are_checked_and_some_wait() -> None:
     peers = Static(lambda: hashes.users, threads.run, threads=2, pending_max=3)
     told = [ask(peers, with_token(ALICE)) for _ in range(5)]
     assert len(threads.running) == 2
-    with pytest.raises(Refused) as raised:
-        peers.ask(with_token(ALICE))
-    check_refused(raised.value, 503)
+    check_refused(ask(peers, with_token(ALICE))[0], 503)
     threads.end()
     assert len(threads.running) == 2
     told.append(ask(peers, with_token(ALICE)))
     while threads.running:
         threads.end()
     assert told == [[ALICE]] * 6
+
+
+def test_one_address_does_not_wait_for_anothers_many() -> None:
+    """Of many who wait for one the last is refused, where somebody else comes."""
+    threads, hashes = Threads(), Hashes(ALICE)
+    peers = Static(lambda: hashes.users, threads.run, threads=2, pending_max=20)
+    flood = [ask(peers, evolve(with_token(f"guess{at}"), home="192.0.2.66")) for at in range(22)]
+    honest = ask(peers, evolve(with_token(ALICE), home="192.0.2.1"))
+    check_refused(flood[-1][0], 503)
+    assert sum(map(len, flood)) == 1
+    threads.end()
+    threads.end()
+    threads.end()  # the one that has begun as the first one ended
+    threads.end()
+    assert honest == [ALICE]
+    assert len(hashes.checked) == 4
 
 
 def test_one_that_waits_goes() -> None:

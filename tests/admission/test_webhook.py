@@ -115,9 +115,9 @@ class Desk:
         hook = Hook("http://app.example.com/", **config)
         self.webhook = Webhook(hook, self.agent, self.clock)
 
-    def ask(self) -> tuple[list[Any], Deferred[Any]]:
+    def ask(self, home: str = "192.0.2.1") -> tuple[list[Any], Deferred[Any]]:
         told: list[Any] = []
-        asked = self.webhook.ask(PEER)
+        asked = self.webhook.ask(evolve(PEER, home=home))
         asked.addCallbacks(told.append, lambda failure: told.append(failure.value))
         return told, asked
 
@@ -180,13 +180,15 @@ def test_the_peer_goes(gone: Exception | None) -> None:
 
 @pytest.mark.parametrize("end", ["answer", "failure", "cancel", "time"])
 def test_too_many(end: str) -> None:
-    desk = Desk(pending_max=2)
+    """Some wait; more don't."""
+    desk = Desk(pending_max=2, waiting_max=1)
     _, first = desk.ask()
     desk.ask()
-    with pytest.raises(Refused) as raised:
-        desk.webhook.ask(PEER)
-    check_refused(raised.value, 503, "2 peers")
+    waits, _ = desk.ask()
+    told, _ = desk.ask()
+    check_refused(told[0], 503, "1 others wait")
     assert len(desk.agent.requests) == 2
+    assert not waits
     if end == "answer":
         desk.agent.requests[0].callback(Answer(500))
     elif end == "failure":
@@ -195,9 +197,38 @@ def test_too_many(end: str) -> None:
         first.cancel()
     else:
         desk.clock.advance(3)
-    told, _ = desk.ask()
-    desk.agent.requests[-1].callback(Answer(200))
-    assert told == [ALICE]
+    assert len(desk.agent.requests) == 3
+    desk.agent.requests[2].callback(Answer(200))
+    assert waits == [ALICE]
+
+
+def test_one_address_has_a_part_of_them() -> None:
+    """However slowly it is asked about; another one is asked about at once, and a third waits for neither's many."""
+    desk = Desk(pending_max=3, address_max=2)
+    for _ in range(10):
+        desk.ask("192.0.2.66")
+    assert len(desk.agent.requests) == 2
+    bob, _ = desk.ask("192.0.2.2")
+    assert len(desk.agent.requests) == 3
+    desk.agent.requests[2].callback(Answer(200))
+    assert bob == [ALICE]
+    desk.ask("192.0.2.67")
+    carol, _ = desk.ask("192.0.2.3")
+    assert len(desk.agent.requests) == 4
+    desk.agent.requests[0].callback(Answer(401))
+    desk.agent.requests[1].callback(Answer(401))
+    assert len(desk.agent.requests) == 6
+    desk.agent.requests[5].callback(Answer(200))
+    assert carol == [ALICE]
+
+
+def test_an_agent_that_raises() -> None:
+    """Its turn is over all the same."""
+    desk = Desk(pending_max=1)
+    desk.agent.request = None  # type: ignore[method-assign, assignment]
+    for _ in range(2):
+        told, _ = desk.ask()
+        check_refused(told[0], 503, "TypeError")
 
 
 # over sockets
@@ -486,8 +517,6 @@ async def test_the_peer_goes_while_it_is_asked_about(ports: Ports, start: bytes)
     asked = ask(PEER)
     talker = await talkers.came
     await talker.asked
-    with pytest.raises(Refused):
-        ask(PEER)
     asked.cancel()
     with pytest.raises(CancelledError):
         await asked

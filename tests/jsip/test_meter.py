@@ -63,6 +63,24 @@ def test_a_full_bucket_has_no_row() -> None:
     assert len(made) == 0
 
 
+def test_what_is_given_back() -> None:
+    clock = Clock()
+    made = meter(clock, 2, 3)
+    for _ in range(3):
+        assert made.take("a") == 0.0
+    made.give_back("a")
+    assert made.take("a") == 0.0
+    assert made.take("a") == pytest.approx(0.5)
+    clock.advance(1)
+    for _ in range(3):  # full it is, and no more
+        made.give_back("a")
+    assert [made.take("a") == 0.0 for _ in range(4)] == [True, True, True, False]
+    clock.advance(3)
+    assert len(made) == 0
+    made.give_back("a")
+    assert len(made) == 0
+
+
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 5))), st.floats(0.1, 50), st.integers(1, 10))
 def test_never_more_than_the_burst_and_the_rate(asks: list[tuple[float, int]], per_second: float, burst: int) -> None:
     """In any stretch of time from the start on."""

@@ -1,0 +1,87 @@
+"""Turns: for what only few can have at a time. Addresses take turns, so that none waits for another's many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+
+from twisted.internet.defer import Deferred
+
+from gortc.admission.interfaces import Refused
+
+
+class Turns:
+    """`most` at a time, `each` of one key at most; `waiting_max` wait in all.
+
+    Keys are served in a circle, and each key's own in the order in which they came. Where more would wait, the last one
+    of the key that has most who wait goes.
+    """
+
+    def __init__(self, most: int, each: int, waiting_max: int) -> None:
+        self._most = most
+        self._each = each
+        self._waiting_max = waiting_max
+        self._running: Counter[str] = Counter()
+        self._all = 0
+        self._waiting: dict[str, dict[Deferred[None], None]] = {}  # the next key first
+        self._length = 0
+        self._serving = False
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return self._length
+
+    def take(self, key: str) -> Deferred[None]:
+        """Fires when it is its turn; `end` must follow. Cancelling it gives up the place. Fails with Refused where too
+        many wait."""
+        place: Deferred[None] = Deferred(partial(self._drop, key))
+        if self._all < self._most and self._running[key] < self._each and key not in self._waiting:
+            self._begin(key, place)
+            return place
+        places = self._waiting.setdefault(key, {})
+        places[place] = None
+        self._length += 1
+        if self._length > self._waiting_max:
+            most = max(self._waiting, key=lambda one: len(self._waiting[one]))
+            if len(self._waiting[most]) == len(places):
+                most = key
+            last = next(reversed(self._waiting[most]))
+            self._drop(most, last)
+            last.errback(Refused(503, "nobody can tell who you are now", f"{self._length} others wait"))
+        return place
+
+    def end(self, key: str) -> None:
+        """Its turn is over."""
+        self._all -= 1
+        self._running[key] -= 1
+        if not self._running[key]:
+            del self._running[key]
+        if self._serving:  # a turn was over at once; the loop below goes on
+            return
+        self._serving = True
+        while self._all < self._most and (following := self._next()) is not None:
+            place = next(iter(self._waiting[following]))
+            self._drop(following, place)
+            self._begin(following, place)
+        self._serving = False
+
+    def _begin(self, key: str, place: Deferred[None]) -> None:
+        self._all += 1
+        self._running[key] += 1
+        place.callback(None)
+
+    def _next(self) -> str | None:
+        """The next key that may have a turn; it goes to the end of the circle."""
+        for key in self._waiting:
+            if self._running[key] < self._each:
+                self._waiting[key] = self._waiting.pop(key)
+                return key
+        return None
+
+    def _drop(self, key: str, place: Deferred[None]) -> None:
+        """`place` waits no longer."""
+        places = self._waiting[key]
+        del places[place]
+        self._length -= 1
+        if not places:
+            del self._waiting[key]
