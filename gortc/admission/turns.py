@@ -13,8 +13,8 @@ from gortc.admission.interfaces import Refused
 class Turns:
     """`most` at a time, `each` of one key at most; `waiting_max` wait in all.
 
-    Keys are served in a circle, and each key's own in the order in which they came. Where more would wait, the last one
-    of the key that has most who wait goes.
+    Whose key has the fewest turns at that time comes first; such keys are served in a circle, and each key's own in the
+    order in which they came. Where more would wait, the last one of the key that has most who wait goes.
     """
 
     def __init__(self, most: int, each: int, waiting_max: int) -> None:
@@ -71,12 +71,16 @@ class Turns:
         place.callback(None)
 
     def _next(self) -> str | None:
-        """The next key that may have a turn; it goes to the end of the circle."""
+        """The next key that may have a turn: of those who have the fewest now; it goes to the end of the circle."""
+        following, fewest = None, self._each
         for key in self._waiting:
-            if self._running[key] < self._each:
-                self._waiting[key] = self._waiting.pop(key)
-                return key
-        return None
+            if self._running[key] < fewest:
+                following, fewest = key, self._running[key]
+            if fewest == 0:
+                break
+        if following is not None:
+            self._waiting[following] = self._waiting.pop(following)
+        return following
 
     def _drop(self, key: str, place: Deferred[None]) -> None:
         """`place` waits no longer."""

@@ -79,6 +79,20 @@ def test_one_that_comes_late_does_not_wait_for_anothers_many() -> None:
     assert hall.served == ["a0", "a1", "b0", "c0", "a2", "c1", "a3", "a4", "a5", "a6", "a7", "a8"]
 
 
+def test_who_has_none_comes_first() -> None:
+    """Before another turn of who has some."""
+    hall = Hall(most=3)
+    hall.come("a1", "a2", "a3", "a4", "a5", "b1", "b2")
+    hall.end("a1")
+    assert hall.served[3:] == ["b1"]
+    hall.end("a2")
+    assert hall.served[4:] == ["a4"]
+    hall.end("a3")
+    assert hall.served[5:] == ["b2"]
+    hall.over()
+    assert len(hall.served) == 7
+
+
 def test_no_key_has_more_turns_than_it_may() -> None:
     """Though there are some; whoever else comes has one at once."""
     hall = Hall(most=5, each=2)
@@ -89,9 +103,9 @@ def test_no_key_has_more_turns_than_it_may() -> None:
     hall.come("d1", "e1", "f1")
     assert hall.served[4:] == ["d1", "e1"]
     hall.end("a1")
-    assert hall.served[6:] == ["a3"]
-    hall.end("a2")
-    assert hall.served[7:] == ["f1"]
+    assert hall.served[6:] == ["f1"]
+    hall.end("f1")
+    assert hall.served[7:] == ["a3"]
 
 
 def test_where_all_places_are_taken() -> None:
