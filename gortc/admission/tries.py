@@ -7,13 +7,16 @@ about, for they may be right: many may be behind one address. They wait in their
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
 from gortc.admission.interfaces import Refused
 from gortc.jsip.meter import Meter, renewed
 from gortc.jsip.timers import Timers
+
+AT_ONCE: Final = 16
+"""So many are served in one turn of the reactor: each costs an HTTP answer, and others wait for the reactor."""
 
 
 class TooMany(Refused):
@@ -74,15 +77,20 @@ class Tries:
         self._serve(home, row)
 
     def _serve(self, home: str, row: _Home) -> None:
-        if row.served:  # whoever was served has ended at once; the loop goes on below
+        if row.served:  # whoever was served has ended at once, or it goes on in the next turn
             return
         row.served = True
+        served = 0
         while row.waiting:
+            if served == AT_ONCE:
+                self._timers.clock.callLater(0, self._go_on, home, row)
+                return
             wait = 0.0 if self._failures is None else self._failures.take(home)
             if wait > 0.0 and row.asked:
                 break
             place = next(iter(row.waiting))
             del row.waiting[place]
+            served += 1
             if wait > 0.0:
                 place.errback(TooMany("too many failures from your address", wait))
             else:
@@ -91,3 +99,7 @@ class Tries:
         row.served = False
         if not row.asked:
             del self._homes[home]
+
+    def _go_on(self, home: str, row: _Home) -> None:
+        row.served = False
+        self._serve(home, row)

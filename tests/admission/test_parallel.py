@@ -43,8 +43,8 @@ class Office:
         while self.asked:
             handshake, answer = self.asked.pop(0)
             if answer.called:
-                continue
-            if handshake.token == "good":
+                pass
+            elif handshake.token == "good":
                 answer.callback(handshake.userid)
             elif handshake.token == "wrong":
                 answer.errback(Refused(401, "no"))
@@ -52,6 +52,7 @@ class Office:
                 answer.callback("another@gortc.local")
             else:
                 answer.errback(Refused(503, "later"))
+            self.hub.clock.advance(0)
 
 
 def codes(wires: list[Wire]) -> dict[int, int]:

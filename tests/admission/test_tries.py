@@ -79,7 +79,10 @@ def test_all_at_once() -> None:
     crowd.wrong("a0", "a1")
     assert crowd.refused == []
     crowd.wrong("a2")
-    assert crowd.refused == [(f"a{number}", 5.0) for number in range(3, 50)]
+    assert 3 <= len(crowd.refused) < 20  # not all in one turn of the reactor
+    crowd.come("a50")
+    crowd.clock.advance(0)
+    assert crowd.refused == [(f"a{number}", 5.0) for number in range(3, 51)]
     assert len(crowd.asked) == 3
     assert len(crowd.tries) == 0
 
@@ -144,7 +147,21 @@ def test_tries_that_end_as_they_begin() -> None:
     for _ in range(5000):
         Deferred.fromCoroutine(at_once())
     crowd.right("a0")
+    assert len(crowd.asked) < 100
+    crowd.clock.advance(0)
     assert len(crowd.asked) == 5001
+    assert len(crowd.tries) == 0
+
+
+def test_all_have_gone_before_they_were_served() -> None:
+    crowd = Crowd(burst=1)
+    places = crowd.come(*(f"a{number}" for number in range(40)))
+    crowd.wrong("a0")
+    for place in places:
+        place.cancel()
+    assert len(crowd.gone) + len(crowd.refused) == 39
+    assert crowd.gone
+    crowd.clock.advance(0)
     assert len(crowd.tries) == 0
 
 
@@ -186,6 +203,7 @@ def test_never_more_failures_than_promised(events: list[tuple[str, float, int]],
             open_ += 1
             failures += event == "wrong"
             crowd.tries.end("a", event == "wrong")
+        crowd.clock.advance(0)
         assert failures <= burst + crowd.clock.seconds() * per_second + 1e-6
         waiting = len(came) - len(crowd.asked) - len(crowd.refused) - len(crowd.gone)
         assert not waiting or open_ < len(crowd.asked)
