@@ -151,7 +151,7 @@ def test_whatever_it_says_there_is_an_address_to_count_by(said: str, proxies: Pr
 
 @pytest.mark.parametrize("text", ['for="' * 3000, "for=a," * 2500, ",for=" * 3000 + '"', '\\"' * 8000, ";" * 16000])
 def test_a_long_one_is_soon_read(text: str) -> None:
-    """So many characters are looked at, whatever they are: the answer is the same for ten times as many."""
+    """However often it leads back and forth: the answer comes, for ten times as much, too."""
     assert STANDARD.source("127.0.0.1", text) == STANDARD.source("127.0.0.1", text * 10) == Source("", "127.0.0.1")
 
 
