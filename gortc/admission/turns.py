@@ -14,7 +14,8 @@ class Turns:
     """`most` at a time, `each` of one key at most; `waiting_max` wait in all.
 
     Whose key has the fewest turns at that time comes first; such keys are served in a circle, and each key's own in the
-    order in which they came. Where more would wait, the last one of the key that has most who wait goes.
+    order in which they came. A key that has failed lately comes after those that have not. Where more would wait, the
+    last one goes of the key that has most who wait; of those that have failed, where there are any.
     """
 
     def __init__(self, most: int, each: int, waiting_max: int) -> None:
@@ -22,6 +23,8 @@ class Turns:
         self._each = each
         self._waiting_max = waiting_max
         self._running: Counter[str] = Counter()
+        self._failed: set[str] = set()
+        """Those that wait, and have failed lately."""
         self._all = 0
         self._waiting: dict[str, dict[Deferred[None], None]] = {}  # the next key first
         self._length = 0
@@ -31,9 +34,9 @@ class Turns:
         """How many wait."""
         return self._length
 
-    def take(self, key: str) -> Deferred[None]:
+    def take(self, key: str, failed: bool = False) -> Deferred[None]:
         """Fires when it is its turn; `end` must follow. Cancelling it gives up the place. Fails with Refused where too
-        many wait."""
+        many wait. `failed`: the key has failed lately."""
         place: Deferred[None] = Deferred(partial(self._drop, key))
         if self._all < self._most and self._running[key] < self._each and key not in self._waiting:
             self._begin(key, place)
@@ -41,17 +44,23 @@ class Turns:
         places = self._waiting.setdefault(key, {})
         places[place] = None
         self._length += 1
+        if failed:
+            self._failed.add(key)
+        else:
+            self._failed.discard(key)
         if self._length > self._waiting_max:
-            most = max(self._waiting, key=lambda one: len(self._waiting[one]))
-            if len(self._waiting[most]) == len(places):
+            most = max(self._waiting, key=self._burden)
+            if self._burden(most) == self._burden(key):
                 most = key
             last = next(reversed(self._waiting[most]))
             self._drop(most, last)
             last.errback(Refused(503, "nobody can tell who you are now", f"{self._length} others wait"))
         return place
 
-    def end(self, key: str) -> None:
-        """Its turn is over."""
+    def end(self, key: str, failed: bool = False) -> None:
+        """Its turn is over, and `failed` or not: others of that key that wait come after all who have not."""
+        if failed and key in self._waiting:
+            self._failed.add(key)
         self._all -= 1
         self._running[key] -= 1
         if not self._running[key]:
@@ -65,6 +74,9 @@ class Turns:
             self._begin(following, place)
         self._serving = False
 
+    def _burden(self, key: str) -> tuple[bool, int]:
+        return key in self._failed, len(self._waiting[key])
+
     def _begin(self, key: str, place: Deferred[None]) -> None:
         self._all += 1
         self._running[key] += 1
@@ -72,11 +84,12 @@ class Turns:
 
     def _next(self) -> str | None:
         """The next key that may have a turn: of those who have the fewest now; it goes to the end of the circle."""
-        following, fewest = None, self._each
+        following, least = None, (True, self._each)
         for key in self._waiting:
-            if self._running[key] < fewest:
-                following, fewest = key, self._running[key]
-            if fewest == 0:
+            rank = (key in self._failed, self._running[key])
+            if rank[1] < self._each and rank < least:
+                following, least = key, rank
+            if least == (False, 0):
                 break
         if following is not None:
             self._waiting[following] = self._waiting.pop(following)
@@ -89,3 +102,4 @@ class Turns:
         self._length -= 1
         if not places:
             del self._waiting[key]
+            self._failed.discard(key)

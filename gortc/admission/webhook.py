@@ -127,7 +127,7 @@ class Webhook:
         """Fires with the peer's userid where the application answers 200. Fails with Refused: 401 or 403 as the
         application says, 503 where it says something else or nothing, or too many wait. Cancelling it ends the request.
         """
-        return self._turns.take(handshake.home).addCallback(lambda _: self._begin(handshake))
+        return self._turns.take(handshake.home, handshake.failed).addCallback(lambda _: self._begin(handshake))
 
     def _begin(self, handshake: Handshake) -> Deferred[str | None]:
         request: Deferred[Any] = maybeDeferred(self._post, handshake)
@@ -155,7 +155,7 @@ class Webhook:
         )
 
     def _done(self, result: Any, home: str) -> Any:
-        self._turns.end(home)
+        self._turns.end(home, failed=getattr(result, "code", 0) in (401, 403))
         return result
 
 

@@ -190,3 +190,37 @@ def test_whatever_comes_and_goes(events: list[tuple[str, str, int]], most: int, 
         if sum(running.values()) < most:
             assert all(running[name[0]] == each for name in waiting)
     hall.over()
+
+
+def test_who_has_failed_comes_after_those_who_have_not() -> None:
+    """As it came, or since then; of its own it is as before."""
+    hall = Hall()
+    hall.come("a1", "a2", "b1", "c1", "c2")
+    hall.running.clear()
+    hall.turns.end("a", failed=True)
+    assert hall.served == ["a1", "b1"]
+    hall.come("d1")
+    hall.over()
+    assert hall.served == ["a1", "b1", "c1", "d1", "c2", "a2"]
+    hall.turns.take("x")
+    places = [hall.turns.take("e", failed=True), hall.turns.take("f")]
+    hall.turns.end("x")
+    assert [place.called for place in places] == [False, True]
+    hall.turns.end("f")
+    hall.turns.end("e")
+    hall.over()
+
+
+def test_of_those_who_have_failed_one_goes_first() -> None:
+    """Though others have more who wait."""
+    hall = Hall(waiting_max=4)
+    hall.come("a1", "b1", "b2", "b3")
+    failing = hall.turns.take("c", failed=True)
+    refused: list[Any] = []
+    failing.addErrback(refused.append)
+    hall.come("d1")
+    assert [failure.type for failure in refused] == [Refused]
+    assert hall.refused == []
+    hall.come("e1")
+    assert hall.refused == ["b3"]
+    hall.over()
