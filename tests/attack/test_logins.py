@@ -192,7 +192,7 @@ def test_bad_logins_of_a_hundred_addresses(victim: Make, page: Page) -> None:
     logins = Logins(server)
     assert logins.codes == {101: LOGINS}
     codes = answers(attackers)
-    assert set(codes) == {401, 503}
+    assert 101 not in codes
     page.add(
         "800 bad logins at once, of 100 addresses (`static`)", told(codes), logins.told(), "0 of 24 right logins got in"
     )
