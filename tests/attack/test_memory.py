@@ -216,16 +216,16 @@ def long_names(crowd: Crowd) -> Callable[[], None]:
 
 ATTACKS = {
     "one user in one conference 95 times, INFO of 60 kB, nothing answered": (conference, "2.2 GB in 5 s"),
-    "5,000 INFO of 60 kB in 1,000 calls of 25 users, answered 183 only": (open_requests, "0.7 GB"),
-    "1,800 calls of 40 users, offers of `[[],[],...]`": (nested("brackets"), ""),
-    '1,800 calls of 40 users, offers of `[{"":0},...]`': (nested("objects"), ""),
-    "1,800 calls of 40 users, offers nested 90 deep": (nested("chains"), ""),
-    "1,800 calls of 40 users, offers with one emoji": (nested("emoji"), ""),
-    "1,800 calls of 40 users, small offers of `[[],[],...]`": (nested("small"), ""),
-    "200 users who may resume, confirm nothing of 3,900 MESSAGEs of 60 kB, and leave": (windows, "0.3 GB"),
-    "100 users who do not read the answers to 15,000 MESSAGEs of 60 kB": (deaf, ""),
-    "1,800 messages of 60 kB that never end": (halves, ""),
-    "9,000 calls of 100 users with a To and a DialogueID of 1 kB and 30 kB": (long_names, ""),
+    "5,000 INFO of 60 kB in 1,000 calls of 25 users, answered 183 only": (open_requests, "308 MB, 0.7 GB at worst"),
+    "1,800 calls of 40 users, offers of `[[],[],...]`": (nested("brackets"), "1,364 MB"),
+    '1,800 calls of 40 users, offers of `[{"":0},...]`': (nested("objects"), "1,426 MB"),
+    "1,800 calls of 40 users, offers nested 90 deep": (nested("chains"), "1,071 MB"),
+    "1,800 calls of 40 users, offers with one emoji": (nested("emoji"), "460 MB"),
+    "1,800 calls of 40 users, small offers of `[[],[],...]`": (nested("small"), "30 MB"),
+    "200 users who may resume, confirm nothing of 3,900 MESSAGEs of 60 kB, and leave": (windows, "274 MB"),
+    "100 users who do not read the answers to 15,000 MESSAGEs of 60 kB": (deaf, "27 MB"),
+    "1,800 messages of 60 kB that never end": (halves, "99 MB"),
+    "9,000 calls of 100 users with a To and a DialogueID of 1 kB and 30 kB": (long_names, "35 MB"),
 }
 
 
