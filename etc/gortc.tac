@@ -78,6 +78,10 @@ settings = configure(
     api="tcp:2539:interface=127.0.0.1",
     api_token_file="gortc.token",
     api_seconds=10.0,
+    api_connections=100,
+    api_request_seconds=10.0,
+    api_write_seconds=30.0,
+    api_answer_max=4194304,
     access_log="",
     apis={},
 

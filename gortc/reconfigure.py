@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from gortc.server import Server
 
 LIVE: Final = frozenset((
-    "api_seconds", "apis", "closes_per_second", "dial", "drop_log_per_second", "frame_max", "garbage_max",
-    "garbage_seconds", "handshake_max", "handshake_seconds", "hops_max", "lag_high", "lag_low", "limits", "load_high",
-    "load_low", "log_level", "nodes", "origins", "own_from", "proxies", "proxy_header", "requests_max", "retry_after",
-    "routes", "select_by_host", "services", "trace", "trusted_nodes", "unread_max", "unsent_max", "waiting_max",
+    "api_answer_max", "api_connections", "api_request_seconds", "api_seconds", "api_write_seconds", "apis",
+    "closes_per_second", "dial", "drop_log_per_second", "frame_max", "garbage_max", "garbage_seconds", "handshake_max",
+    "handshake_seconds", "hops_max", "lag_high", "lag_low", "limits", "load_high", "load_low", "log_level", "nodes",
+    "origins", "own_from", "proxies", "proxy_header", "requests_max", "retry_after", "routes", "select_by_host",
+    "services", "trace", "trusted_nodes", "unread_max", "unsent_max", "waiting_max",
 ))  # fmt: skip
 """What can change; everything else needs a restart. Times of the stack do, but for `drain`."""
 DRAIN: Final = "times.drain"

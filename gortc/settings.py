@@ -240,6 +240,14 @@ class Settings:
     """The file of its tokens; made where there is none."""
     api_seconds: float = _setting(10.0, _positive)
     """How long an API plugin may take for an answer; then it is 504."""
+    api_connections: int = _setting(100, _positive)
+    """So many connections the management API has; for one more, one that has shown no good token is dropped."""
+    api_request_seconds: float = _setting(10.0, _positive)
+    """How long a client may take, from its connection on, until all of its request is there."""
+    api_write_seconds: float = _setting(30.0, _positive)
+    """How long a client that has shown a good token may take to read its answer."""
+    api_answer_max: int = _setting(4194304, _positive)
+    """So many bytes of messages, or of rows, one answer has at most."""
     access_log: str = _setting("", _text)
     """The file of its requests, a line of JSON each; empty: none."""
     apis: Mapping[str, Any] = _setting({}, _services)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from hmac import compare_digest
 from ipaddress import ip_address
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 from twisted.logger import Logger
 
 from gortc.fresh import Fresh
 from gortc.oam.route import ADMIN, DENIED, OPEN, ROLES, Problem
 
+_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/?#@\[\]]+))(?::[0-9]{0,5})?")
 _log = Logger(namespace="gortc.api")
 
 
@@ -89,7 +90,7 @@ class Access:
         Raises Problem: 401 where it shows no token that is known, 403 where that is not enough, or a page has sent it.
         """
         host = headers.get("host", "")
-        if not self._is_ours(urlsplit(f"//{host}").hostname or ""):  # a name that a page has pointed here
+        if not self._is_ours(host_of(host)):  # a name that a page has pointed here
             raise Problem(403, DENIED, "the Host is not this server's")
         if headers.get("origin", f"http://{host}").partition("://")[2] != host:
             raise Problem(403, DENIED, "pages of other origins may not")
@@ -110,3 +111,9 @@ class Access:
             return bool(ip_address(host))
         except ValueError:
             return False
+
+
+def host_of(text: str) -> str:
+    """The host of `host[:port]`, as it compares; "" where that is none (RFC 9110 section 7.2)."""
+    found = _HOST.fullmatch(text)
+    return (found[1] or found[2]).lower() if found else ""

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from gortc.loader import Kind, Loader
 from gortc.oam.interfaces import IAPI, APIContext, Asked, IAccess, Loaded
+from gortc.oam.paths import METHODS
 from gortc.oam.route import (
     ADMIN,
     BAD_METHOD,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 ACCESS: Final = "access.v1"
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\.v[0-9]{1,4}")
-METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 RAW: Final = -1
 
 _log = Logger(namespace="gortc.api")

@@ -9,6 +9,8 @@ from attrs import field, frozen
 from twisted.logger import Logger
 from zope.interface import Attribute, Interface
 
+from gortc.oam.doors import told
+
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
@@ -23,7 +25,8 @@ class Asked:
     method: str
     """GET, POST, PUT or DELETE."""
     path: str
-    """What is below /NAME/vN/, without a slash in front; for `access.v1` the whole path."""
+    """What is below /NAME/vN/, decoded, without a slash in front or at the end. For `access.v1` the whole path,
+    without a slash in front, in its one spelling: only what must be is escaped (RFC 3986 section 3.3)."""
     query: Mapping[str, str]
     """The fields of the query string."""
     body: Any
@@ -33,8 +36,15 @@ class Asked:
     address: str
     """Where it comes from."""
     parts: tuple[str, ...] = ()
-    """The path, cut at its slashes and then decoded: a name with a `/`, which is `%2F` in a path, is one part. Empty
-    for `access.v1`."""
+    """The path, cut at its slashes and then decoded: a name with a `/`, which is `%2F` in a path, is one part."""
+    operation: str = ""
+    """For `access.v1`: what would be done, however the path was spelled: the method and the path of the description,
+    such as `DELETE /runtime/v1/channels/{name}`; of an API plugin `DELETE /NAME/vN/...`."""
+
+    def relid(self, relid: str) -> str:
+        """A relid as who asks may see it: who may `operate` sees it, who may `read` what tells it from others, but
+        opens no door."""
+        return told(relid, self.role)
 
 
 class APIContext:

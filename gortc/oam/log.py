@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -75,32 +76,49 @@ def _time(event: LogEvent) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class DropLog:
-    """The lines about dropped messages: at most so many a second, the rest told as a number."""
+class Ration:
+    """So many lines a second, at most, and how many more there were."""
 
-    def __init__(self, clock: Clock, per_second: int) -> None:
+    def __init__(self, clock: Clock, per_second: Callable[[], int]) -> None:
         self._clock = clock
-        self.per_second = per_second
-        """So many lines a second."""
-        self._log = Logger(namespace="gortc.stack")
+        self._per_second = per_second
         self._second = 0
         self._lines = 0
         self._silent = 0
 
-    def line(self, reason: str, channel: str, detail: object) -> None:
-        """Log that something of `channel` was dropped or refused for `reason`; of a message, what names it."""
+    def take(self) -> int | None:
+        """Whether there may be one now: None, or how many were left out before it."""
         second = int(self._clock.seconds())
+        silent = 0
         if second != self._second:
-            if self._silent:
-                self._log.warn("{count} more were dropped or refused", count=self._silent)
+            silent = self._silent
             self._second, self._lines, self._silent = second, 0, 0
         self._lines += 1
-        if self._lines > self.per_second:
-            self._silent += 1
-        else:
-            names = {name: detail.headers.get(name) for name in _NAMES} if isinstance(detail, Message) else {}
-            text = "{reason}: {detail}, channel {channel}"
-            self._log.warn(text, reason=reason, channel=channel, detail=str(detail)[:200], **names)
+        if self._lines <= self._per_second():
+            return silent
+        self._silent += 1
+        return None
+
+
+class DropLog:
+    """The lines about dropped messages: at most so many a second, the rest told as a number."""
+
+    def __init__(self, clock: Clock, per_second: int) -> None:
+        self.per_second = per_second
+        """So many lines a second."""
+        self._log = Logger(namespace="gortc.stack")
+        self._ration = Ration(clock, lambda: self.per_second)
+
+    def line(self, reason: str, channel: str, detail: object) -> None:
+        """Log that something of `channel` was dropped or refused for `reason`; of a message, what names it."""
+        left_out = self._ration.take()
+        if left_out is None:
+            return
+        if left_out:
+            self._log.warn("{count} more were dropped or refused", count=left_out)
+        names = {name: detail.headers.get(name) for name in _NAMES} if isinstance(detail, Message) else {}
+        text = "{reason}: {detail}, channel {channel}"
+        self._log.warn(text, reason=reason, channel=channel, detail=str(detail)[:200], **names)
 
     def failed(self) -> None:
         """Log the exception being handled, a defect of ours, with its traceback."""

@@ -38,6 +38,7 @@ class Management:
         self.apis = Apis(node, state, server.reactor)
         self.traces = Traces(node, timers)
         self.pulse = Pulse(lambda: node.transactions.calls, timers)
+        self._timers = timers
         self._watch = Watch([self.services, self.apis.loader], server.reactor) if node.settings.reload else None
         self._access_log = AccessLog(node.settings.access_log if node.settings.api else "")
 
@@ -83,4 +84,5 @@ class Management:
             *self.apis.routes(),
             *health.routes(server, is_loopback(listening_host(settings.api))),
         ]
-        return site(routes, access, self.apis, self._access_log)
+        node = self._node
+        return site(routes, access, self.apis, self._access_log, lambda: node.settings, self._timers, node.journal)

@@ -59,8 +59,14 @@ class Text:
     status: int = 200
 
 
-Query = Mapping[str, str]
-"""The fields of the query string, and what the path names."""
+class Query(dict[str, str]):
+    """The fields of the query string, and what the path names; and the `role` of who asks."""
+
+    def __init__(self, fields: Mapping[str, str], role: str) -> None:
+        super().__init__(fields)
+        self.role = role
+
+
 Answer = Mapping[str, Any] | Text
 """What goes into the JSON beside `code` and `msg`; or a text."""
 
@@ -71,7 +77,7 @@ class Route:
 
     method: str
     path: str
-    """As werkzeug has it, such as `/runtime/v1/channels/<name>`."""
+    """Such as `/runtime/v1/channels/<user:name>` (`gortc.oam.paths.Row`)."""
     role: str
     """The least one that may."""
     summary: str

@@ -68,8 +68,10 @@ def routes(server: Server, history: History) -> list[Route]:
         Route("DELETE", f"{base}/sessions/<path:dialogue>", OPERATE, "End its instance.", runtime.end, CHANNEL),
         Route("GET", f"{base}/users", READ, "Users that are online.", runtime.users, PAGING),
         Route("GET", f"{base}/channels", READ, "Channels: users and next hops.", runtime.channels, PAGING),
-        Route("GET", f"{base}/channels/<name>", READ, "One channel, with its sessions.", runtime.channel),
-        Route("DELETE", f"{base}/channels/<name>", OPERATE, "Close its connection; it may come back.", runtime.close),
+        Route("GET", f"{base}/channels/<user:name>", READ, "One channel, with its sessions.", runtime.channel),
+        Route(
+            "DELETE", f"{base}/channels/<user:name>", OPERATE, "Close its connection; it may come back.", runtime.close
+        ),
         Route("GET", f"{base}/drain", READ, "Whether the server drains, and what is left.", runtime.draining),
         Route("POST", f"{base}/drain", OPERATE, "Take no new sessions, and leave when all are over.", runtime.drain),
         Route("DELETE", f"{base}/drain", OPERATE, "Take that back.", runtime.stay),

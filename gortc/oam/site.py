@@ -2,248 +2,206 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import isawaitable
-from time import monotonic
-from typing import Any
-from urllib.parse import unquote
+from typing import Final
+from urllib.parse import parse_qsl
 
 import orjson
-from klein import Klein
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
-from twisted.web.server import Request, Site
-from werkzeug.exceptions import HTTPException
 
+from gortc.jsip.layers import Journal
+from gortc.jsip.timers import Timers
 from gortc.oam.access import NOBODY, Access, Who
 from gortc.oam.apis import Apis
+from gortc.oam.doors import hide
+from gortc.oam.exchange import BODY_MAX, Asking, Site
 from gortc.oam.files import AccessLog
 from gortc.oam.interfaces import Asked
+from gortc.oam.log import Ration
 from gortc.oam.openapi import document
-from gortc.oam.route import (
-    BAD_METHOD,
-    BAD_PATH,
-    BAD_VALUE,
-    FAILED,
-    OK,
-    OPEN,
-    OPERATE,
-    READ,
-    UNKNOWN_API,
-    Answer,
-    Problem,
-    Query,
-    Route,
-    Text,
-)
+from gortc.oam.paths import Operation, Table, Target, read
+from gortc.oam.route import BAD_VALUE, FAILED, JSON, OK, OPEN, READ, Answer, Problem, Query, Route, Text
+from gortc.settings import Settings
 
-BODY_MAX = 65536
-"""A request's body has so many bytes at most."""
-KNOWN = ("runtime", "slpm", "apim", "healthz", "readyz", "metrics", "openapi.json")
-"""What our own paths begin with."""
+__all__ = ["BODY_MAX", "site"]
+
+FIELDS_MAX: Final = 100
+"""A query has so many fields at most."""
+LOGGED_MAX: Final = 200
+"""So many characters of what a client says are logged, of each thing that it says."""
 
 _log = Logger(namespace="gortc.api")
 
 
-def site(routes: Iterable[Route], access: Access, apis: Apis, access_log: AccessLog) -> Site:
-    """The site that answers for these routes, for /openapi.json, and for the plugins of `apis`."""
+def site(
+    routes: Iterable[Route],
+    access: Access,
+    apis: Apis,
+    access_log: AccessLog,
+    settings: Callable[[], Settings],
+    timers: Timers,
+    journal: Journal,
+) -> Site:
+    """The site that answers for these routes, for /openapi.json, and for the plugins of `apis`. `timers` are not those
+    of calls."""
     table = list(routes)
-    table.append(Route("GET", "/openapi.json", READ, "This API, as OpenAPI 3.1.", lambda query: document(table)))
-    desk = Desk(access, apis, access_log)
-    app = Klein()
-    for route in table:
-        app.route(route.path, methods=[route.method], endpoint=f"{route.method} {route.path}")(desk.endpoint(route))
-    ours: dict[str, list[str]] = {}
-    for route in table:
-        pattern = re.sub(r"<path:\w+>", ".+", re.sub(r"<\w+>", "[^/]+", route.path))
-        ours.setdefault(pattern, []).append(route.method)
 
-    def missing(request: Any) -> Problem:
-        """Why there is nothing."""
-        path = request.path.decode("ascii", "replace")
-        matching = [pattern for pattern in ours if re.fullmatch(pattern, path)]
-        if matching:  # what says most of the path
-            allow = ", ".join(sorted(ours[max(matching, key=lambda pattern: len(pattern.replace("[^/]+", "")))]))
-            return Problem(405, BAD_METHOD, "no such method here", allow)
-        if path.strip("/").partition("/")[0] not in KNOWN:
-            return Problem(404, UNKNOWN_API, "no such API")
-        return Problem(404, BAD_PATH, "no such path")
+    def described(query: Query) -> Answer:
+        return Text(orjson.dumps(document(table)).decode(), JSON)
 
-    @app.route("/<name>/<number>", defaults={"rest": ""})
-    @app.route("/<name>/<number>/", defaults={"rest": ""})
-    @app.route("/<name>/<number>/<path:rest>")
-    async def plugin(request: Any, name: str, number: str, rest: str) -> bytes:
-        if name in KNOWN:
-            return desk.refuse(request, missing(request))
-        return await desk.ask_plugin(request, f"{name}.{number}", rest)
-
-    @app.handle_errors(HTTPException)
-    def unknown(request: Any, failure: Any) -> bytes:
-        return desk.refuse(request, missing(request))
-
-    made = Management(app.resource(), requestFactory=Short, timeout=30)
-    made.displayTracebacks = False
-    made.noisy = False
-    return made
-
-
-class Management(Site):
-    """A site that leaves the log to us: query strings are none of its business.
-
-    A path is cut at its slashes before it is decoded (RFC 3986 section 2.4): a `%2F` belongs to a name. Klein joins the
-    parts again, so what would look like another slash stays escaped until the route is found.
-    """
-
-    def getResourceFor(self, request: Any) -> Any:  # noqa: N802
-        """Where a request goes."""
-        request.postpath = [part.replace(b"%", b"%25").replace(b"/", b"%2F") for part in request.postpath]
-        return super().getResourceFor(request)
-
-    def log(self, request: object) -> None:
-        """It has been logged."""
-
-
-class Short(Request):
-    """A request whose body is short: whoever sends more is hung up on."""
-
-    came_at = 0.0
-    """On a clock that only goes forward, in seconds."""
-    _length = 0
-
-    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
-        """A part of the body."""
-        self._length += len(data)
-        if self._length <= BODY_MAX:
-            super().handleContentChunk(data)
-        elif self.channel is not None:
-            self.channel.forceAbortClient()
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
-        """All of it is there."""
-        self.came_at = monotonic()
-        if self._length <= BODY_MAX:  # what was too long came to an end before the connection did
-            super().requestReceived(command, path, version)
+    table.append(Route("GET", "/openapi.json", READ, "This API, as OpenAPI 3.1.", described))
+    ration = Ration(timers.clock, lambda: settings().drop_log_per_second)
+    return Site(Desk(Table(table), access, apis, access_log, ration, timers), settings, timers, journal)
 
 
 class Desk:
     """Takes each request: who may, what is asked, and how the answer is written and logged."""
 
-    def __init__(self, access: Access, apis: Apis, access_log: AccessLog) -> None:
+    def __init__(
+        self, table: Table, access: Access, apis: Apis, access_log: AccessLog, ration: Ration, timers: Timers
+    ) -> None:
+        self._table = table
         self._access = access
         self._apis = apis
         self._access_log = access_log
+        self._strangers = ration
+        """What is logged of those who show no good token."""
+        self._now = timers.clock.seconds
 
-    def endpoint(self, route: Route) -> Callable[..., Coroutine[Any, Any, bytes]]:
-        """What Klein calls for a route."""
+    def admit(self, asking: Asking) -> None:
+        """Whether it may go on, by its head. Raises Problem. Nobody learns what there is before he may `read`."""
+        asking.who = NOBODY
+        target, found = self._find(asking)
+        shown = headers(asking)
+        if isinstance(target, Target) and target.host is not None:
+            shown["host"] = target.host
+        asking.who = self._access.check(shown, found.role if isinstance(found, Operation) else READ)
+        asking.channel.known = asking.who is not NOBODY
+        if isinstance(found, Problem):
+            raise found
 
-        async def answer(request: Any, **named: str) -> bytes:
-            async def ours(who: Who) -> Answer:
-                if route.role != OPEN:
-                    await self._apis.allow(asked(request, who, request.path.decode("ascii", "replace").lstrip("/")))
-                names = {name: unquote(text) for name, text in named.items()}
-                answer = route.answer(read_query(request, route.query, names))
-                return await answer if isawaitable(answer) else answer
-
-            return await self._answer(request, route.role, ours)
-
-        return answer
-
-    async def ask_plugin(self, request: Any, name: str, rest: str) -> bytes:
-        """A request to an API plugin."""
-
-        async def theirs(who: Who) -> Answer:
-            await self._apis.allow(asked(request, who, request.path.decode("ascii", "replace").lstrip("/")))
-            parts = tuple(map(unquote, rest.split("/")))
-            return await self._apis.serve(name, asked(request, who, "/".join(parts), parts))
-
-        return await self._answer(request, READ if request.method in (b"GET", b"HEAD") else OPERATE, theirs)
-
-    async def _answer(self, request: Any, least: str, answer: Callable[[Who], Coroutine[Any, Any, Answer]]) -> bytes:
-        who = NOBODY
+    def _find(self, asking: Asking) -> tuple[Target | None, Operation | Problem]:
+        target = None
         try:
-            who = self._access.check(headers(request), least)
-            return self._write(request, who, await answer(who))
+            target = read(asking.target)
+            asking.query = target.query
+            asking.operation = self._table.find(asking.method.decode("ascii"), target.parts)
         except Problem as problem:
-            return self.refuse(request, problem, who)
+            return target, problem
+        return target, asking.operation
+
+    async def answer(self, asking: Asking) -> bytes:
+        """The body of the answer."""
+        who, operation = asking.who, asking.operation
+        try:
+            return self._write(asking, await self._do(asking, operation, who))
+        except Problem as problem:
+            return self.refuse(asking, problem)
         except Exception as error:
-            if isinstance(error, CancelledError) and request.channel is None:  # who has asked has gone
-                self._note(request, who, 499, 0)
+            if isinstance(error, CancelledError) and asking.gone:
+                self._note(asking, 499, 0)
                 raise
-            method, path = request.method.decode("ascii", "replace"), request.path.decode("ascii", "replace")
-            _log.failure("{method} {path} failed", method=method, path=path)
-            return self.refuse(request, Problem(500, FAILED, "it has failed; the log says why"), who)
+            _log.failure("{operation} failed", operation=operation.name)
+            return self.refuse(asking, Problem(500, FAILED, "it has failed; the log says why"))
 
-    def _write(self, request: Any, who: Who, answer: Answer) -> bytes:
+    async def _do(self, asking: Asking, operation: Operation, who: Who) -> Answer:
+        route = operation.route
+        if operation.role != OPEN:
+            await self._apis.allow(asked(asking, operation, operation.path, operation.parts))
+        if route is None:
+            rest = operation.rest
+            return await self._apis.serve(operation.plugin, asked(asking, operation, "/".join(rest), rest))
+        known = read_query(asking.query, route.query)
+        answer = route.answer(Query({**known, **operation.named}, who.role))
+        return await answer if isawaitable(answer) else answer
+
+    def _write(self, asking: Asking, answer: Answer) -> bytes:
         if isinstance(answer, Text):
-            return self._finish(request, who, answer.status, answer.kind, answer.text.encode())
-        body = orjson.dumps(answer if "openapi" in answer else {"code": OK, "msg": "OK", **answer}, default=str)
-        return self._finish(request, who, 200, "application/json", body)
+            return self._finish(asking, answer.status, answer.kind, answer.text.encode())
+        body = orjson.dumps({"code": OK, "msg": "OK", **answer}, default=str)
+        return self._finish(asking, 200, JSON, body)
 
-    def refuse(self, request: Any, problem: Problem, who: Who = NOBODY) -> bytes:
-        """Say why not."""
+    def refuse(self, asking: Asking, problem: Problem) -> bytes:
+        """The body of an answer that says why not."""
         body = orjson.dumps({"code": problem.code, "msg": problem.why})
         if problem.status == 401:
-            request.setHeader("WWW-Authenticate", 'Bearer realm="gortc"')
+            asking.setHeader("WWW-Authenticate", 'Bearer realm="gortc"')
         if problem.allow:
-            request.setHeader("Allow", problem.allow)
-        return self._finish(request, who, problem.status, "application/json", body)
+            asking.setHeader("Allow", problem.allow)
+        return self._finish(asking, problem.status, JSON, body)
 
-    def _finish(self, request: Any, who: Who, status: int, kind: str, body: bytes) -> bytes:
-        request.setResponseCode(status)
-        request.setHeader("Content-Type", kind)
-        request.setHeader("Content-Length", str(len(body)))
-        request.setHeader("Cache-Control", "no-store")
-        request.setHeader("X-Content-Type-Options", "nosniff")
-        self._note(request, who, status, len(body))
+    def _finish(self, asking: Asking, status: int, kind: str, body: bytes) -> bytes:
+        asking.setResponseCode(status)
+        asking.setHeader("Content-Type", kind)
+        asking.setHeader("Cache-Control", "no-store")
+        asking.setHeader("X-Content-Type-Options", "nosniff")
+        self._note(asking, status, len(body))
         return body
 
-    def _note(self, request: Any, who: Who, status: int, size: int) -> None:
+    def _note(self, asking: Asking, status: int, size: int) -> None:
         """Who has changed something is worth a line; who has looked, one of the access log. Query strings, which may
-        name people, stay out of both."""
+        name people, stay out of both. Strangers may fill neither."""
+        who, left_out = asking.who, 0
+        if who is NOBODY:
+            taken = self._strangers.take()
+            if taken is None:
+                return
+            left_out = taken
+        path = f"/{asking.operation.path}" if asking.operation else asking.target.partition("?")[0]
         row = {
-            "address": getattr(request.getClientAddress(), "host", ""),
-            "who": who.name,
+            "address": getattr(asking.getClientAddress(), "host", ""),
+            "who": logged(who.name),
             "role": who.role,
-            "method": request.method.decode("ascii", "replace"),
-            "path": request.path.decode("ascii", "replace"),
+            "method": logged(asking.method.decode("ascii")),
+            "path": logged(hide(path)),
             "status": status,
         }
-        self._access_log.write({**row, "bytes": size, "ms": round(1000 * (monotonic() - request.came_at), 3)})
-        say = _log.debug if request.method in (b"GET", b"HEAD") else _log.info
-        say("{who} at {address}: {method} {path}: {status}", **row)
+        ms = round(1000 * (self._now() - asking.came_at), 3)
+        self._access_log.write({**row, "bytes": size, "ms": ms, **({"left_out": left_out} if left_out else {})})
+        say = _log.debug if asking.method in (b"GET", b"HEAD") else _log.info
+        more = f"; {left_out} more of strangers were left out" if left_out else ""
+        say("{who} at {address}: {method} {path}: {status}{more}", **row, more=more)
 
 
-def headers(request: Any) -> dict[str, str]:
+def headers(asking: Asking) -> dict[str, str]:
     """Its headers, names in lower case; one that came several times, with commas."""
     return {
         name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values)
-        for name, values in request.requestHeaders.getAllRawHeaders()
+        for name, values in asking.requestHeaders.getAllRawHeaders()
     }
 
 
-def read_query(request: Any, known: Mapping[str, str] | None, named: Mapping[str, str]) -> Query:
-    """The fields of its query, and what its path has `named`. Raises Problem where a field is not `known` (None: any
-    may be there), or is there twice."""
-    fields = dict(named)
-    for name, values in request.args.items():
-        text = name.decode("utf-8", "replace")
-        if known is not None and text not in known:
-            raise Problem(400, BAD_VALUE, f"no such field: {text}")
-        if len(values) != 1:
-            raise Problem(400, BAD_VALUE, f"{text} is there more than once")
-        fields[text] = values[0].decode("utf-8", "replace")
+def logged(text: str) -> str:
+    """What a client has chosen, for a line of a log: cut, and what can't be printed is escaped."""
+    short = text if len(text) <= LOGGED_MAX else f"{text[: LOGGED_MAX - 3]}..."
+    return short if short.isprintable() else short.encode("unicode_escape").decode("ascii")
+
+
+def read_query(query: str, known: Mapping[str, str] | None) -> dict[str, str]:
+    """The fields of a query. Raises Problem where one is not `known` (None: any may be there), or is there twice."""
+    fields: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
+    except ValueError:
+        raise Problem(400, BAD_VALUE, f"the query has more than {FIELDS_MAX} fields, or what is no UTF-8") from None
+    for name, value in pairs:
+        if known is not None and name not in known:
+            raise Problem(400, BAD_VALUE, f"no such field: {name[:80]}")
+        if name in fields:
+            raise Problem(400, BAD_VALUE, f"{name[:80]} is there more than once")
+        fields[name] = value
     return fields
 
 
-def asked(request: Any, who: Who, path: str, parts: tuple[str, ...] = ()) -> Asked:
-    """A request, for plugins. Raises Problem where its body is no JSON."""
-    data = request.content.read()
-    request.content.seek(0)
+def asked(asking: Asking, operation: Operation, path: str, parts: tuple[str, ...]) -> Asked:
+    """A request, for plugins. Raises Problem where its query is none, or its body is no JSON."""
+    data = asking.content.getvalue() if asking.content is not None else b""
     try:
         body = orjson.loads(data) if data else None
     except orjson.JSONDecodeError as error:
         raise Problem(400, BAD_VALUE, f"the body is not JSON: {error}") from None
-    address = getattr(request.getClientAddress(), "host", "")
-    method = "GET" if request.method == b"HEAD" else request.method.decode("ascii", "replace")
-    return Asked(method, path, read_query(request, None, {}), body, who.role, address, parts)
+    address = getattr(asking.getClientAddress(), "host", "")
+    query = read_query(asking.query, None)
+    return Asked(operation.method, path, query, body, asking.who.role, address, parts, operation.name)

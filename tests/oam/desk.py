@@ -80,6 +80,15 @@ class Desk:
         waiting.leave()
         return waiting.said()
 
+    def connect(self, data: bytes = b"", transport: Any = None) -> Waiting:
+        """A connection, and what is sent first."""
+        return Waiting(self._site, data, transport)
+
+    @property
+    def connections(self) -> int:
+        """How many there are to the API."""
+        return len(self._site.open)
+
     def begin(self, path: str, method: str = "GET", token: str = "", body: bytes = b"", **headers: str) -> Waiting:
         """Ask, and wait."""
         lines = {"Host": "127.0.0.1:2539", "Authorization": f"Bearer {token or self.token}", **headers}
@@ -106,12 +115,21 @@ class Desk:
 class Waiting:
     """A request on its connection."""
 
-    def __init__(self, site: Any, data: bytes) -> None:
+    def __init__(self, site: Any, data: bytes, transport: Any = None) -> None:
         protocol = site.buildProtocol(None)
-        self._transport = StringTransportWithDisconnection()
+        self._transport = transport or StringTransportWithDisconnection()
         self._transport.protocol = protocol
         protocol.makeConnection(self._transport)
         protocol.dataReceived(data)
+
+    def say(self, data: bytes) -> None:
+        """Some more."""
+        self._transport.protocol.dataReceived(data)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has not hung up."""
+        return bool(self._transport.connected)
 
     def said(self) -> bytes:
         """What has been answered so far."""
