@@ -1,11 +1,15 @@
 """conference.v1: the rooms of `conference` over the management API.
 
-GET /conference/v1/rooms lists them, GET .../rooms/RELID tells one, DELETE .../rooms/RELID/MEMBER removes a member.
-A name in a path is percent-encoded: `%2F` for its `/`, `%25` for its `%`, `%3F` for its `?`, `%20` for a space.
+GET /conference/v1/rooms lists them, `limit=` at a time, after `offset=`; GET .../rooms/RELID tells one, and its members
+in the same way; DELETE .../rooms/RELID/MEMBER removes a member. A name in a path is percent-encoded: `%2F` for its `/`,
+`%25` for its `%`, `%3F` for its `?`, `%20` for a space. Who may only `read` is told, instead of a relid, what stands
+for it, and may ask by that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from twisted.plugin import IPlugin
@@ -14,6 +18,8 @@ from zope.interface import implementer
 from gortc import IAPI, APIContext, Asked, Problem
 
 Answer = tuple[int, dict[str, Any]]
+PAGE, PAGE_MAX = 100, 1000
+"""So many rows an answer has, where nobody asks for another number; and at most."""
 
 
 @implementer(IPlugin, IAPI)
@@ -34,33 +40,40 @@ class Rooms:
         services = self.context.service("conference")
         return {relid: room for each in reversed(services) for relid, room in each.shared["rooms"].items()}
 
-    def room(self, relid: str) -> Any:
-        """One. Raises Problem."""
-        room = self.rooms().get(relid)
-        if room is None:
-            raise Problem(404, 1, f"no room {relid}")
-        return room
+    def room(self, wanted: str, asked: Asked) -> tuple[str, Any]:
+        """One, by its relid or by what stands for it, and its relid. Raises Problem."""
+        rooms = self.rooms()
+        relid = wanted if wanted in rooms else next((one for one in rooms if asked.relid(one) == wanted), None)
+        if relid is None:
+            raise Problem(404, 1, "no such room")
+        return relid, rooms[relid]
 
     def get(self, asked: Asked) -> Answer:
         """rooms, or one of them."""
         match asked.parts:
-            case ["rooms"] | ["rooms", ""]:
-                return 0, {"rooms": [{"room": relid, "members": len(one.users)} for relid, one in self.rooms().items()]}
-            case ["rooms", relid] | ["rooms", relid, ""]:
-                users = self.room(relid).users
+            case ["rooms"]:
+                some, more = part(self.rooms().items(), asked)
                 return 0, {
-                    "room": relid,
-                    "members": list(users),
-                    "away": [name for name, away in users.items() if away],
+                    "rooms": [{"room": asked.relid(relid), "members": len(one.users)} for relid, one in some],
+                    "more": more,
+                }
+            case ["rooms", wanted]:
+                relid, room = self.room(wanted, asked)
+                users, more = part(room.users.items(), asked)
+                return 0, {
+                    "room": asked.relid(relid),
+                    "members": [name for name, _ in users],
+                    "away": [name for name, away in users if away],
+                    "more": more,
                 }
         raise Problem(404, 1, "no such path")
 
     def delete(self, asked: Asked) -> Answer:
         """A member of a room."""
         match asked.parts:
-            case ["rooms", relid, member]:
-                if not self.room(relid).remove(member):
-                    raise Problem(404, 1, f"no member {member}")
+            case ["rooms", wanted, member]:
+                if not self.room(wanted, asked)[1].remove(member):
+                    raise Problem(404, 1, "no such member")
                 return 0, {}
         raise Problem(404, 1, "no such path")
 
@@ -69,6 +82,18 @@ class Rooms:
         raise Problem(405, 2, "no such method here", "GET, DELETE")
 
     put = post
+
+
+def part(rows: Iterable[Any], asked: Asked) -> tuple[list[Any], bool]:
+    """Those that are asked for, and whether there are more. Raises Problem."""
+    try:
+        limit, offset = int(asked.query.get("limit", PAGE)), int(asked.query.get("offset", 0))
+        if not (0 <= limit <= PAGE_MAX and 0 <= offset <= 2**31):
+            raise ValueError
+    except ValueError:
+        raise Problem(400, 8, f"limit must be a number from 0 to {PAGE_MAX}, offset one from 0") from None
+    found = list(islice(rows, offset, offset + limit + 1))
+    return found[:limit], len(found) > limit
 
 
 rooms = Rooms()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -43,6 +43,7 @@ class Ladder:
 
     def __init__(self, *parties: str) -> None:
         self.parties = list(parties)
+        self._seated = set(parties)
         self.rows: list[Rung | Note] = []
         self._asked: dict[tuple[str, ...], str] = {}
 
@@ -108,7 +109,10 @@ class Ladder:
         return dict(zip(self.parties, at, strict=True))
 
     def _seat(self, *parties: str) -> None:
-        self.parties.extend(party for party in dict.fromkeys(parties) if party not in self.parties)
+        for party in parties:
+            if party not in self._seated:
+                self._seated.add(party)
+                self.parties.append(party)
 
     def _answered(self, request: tuple[str, str, str, str], code: int) -> str | None:
         """The method of the request that is answered. A CANCEL may have its INVITE's CSeq (jsip.md section 3)."""
@@ -132,15 +136,21 @@ def printable(text: str, most: int = TEXT_MAX) -> str:
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
-def as_text(ladder: Ladder) -> str:
-    """The picture for a terminal, in characters of the same width."""
+def as_text(ladder: Ladder, drawn: Iterable[str] | None = None) -> str:
+    """The picture for a terminal, in characters of the same width. `drawn` are its lines, where they are there."""
+    return "\n".join(text_lines(ladder) if drawn is None else drawn)
+
+
+def text_lines(ladder: Ladder) -> Iterator[str]:
+    """The lines of the picture, one by one."""
     if not ladder.rows:
-        return "(nothing was said)"
+        yield "(nothing was said)"
+        return
     at = ladder.columns(WIDTH, lambda text: len(text) + 5)  # a space and an end on either side, and a dash
     head: list[str] = []
     for party, name in ladder.names().items():
         _lay(head, at[party] - (len(name) + 1) // 2, name)
-    lines = [f"{'':9}{''.join(head)}"]
+    yield f"{'':9}{''.join(head)}"
     for row in ladder.rows:
         line: list[str] = []
         for column in at.values():
@@ -149,8 +159,7 @@ def as_text(ladder: Ladder) -> str:
             _lay(line, *_remark(row, at))
         else:
             _lay(line, *_arrow(row, at))
-        lines.append(f"{row.time - ladder.begin:8.3f} {''.join(line)}".rstrip())
-    return "\n".join(lines)
+        yield f"{row.time - ladder.begin:8.3f} {''.join(line)}".rstrip()
 
 
 def _lay(line: list[str], start: int, text: str) -> None:

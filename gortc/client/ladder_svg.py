@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from gortc.client import svg
 from gortc.client.ladder import Ladder, Note, Rung
 
@@ -33,9 +35,14 @@ STYLE = """
 _CLASSES = {1: "progress", 2: "success"}
 
 
-def as_svg(ladder: Ladder, title: str = "A ladder") -> str:
-    """The drawing. The pointer on an arrow shows its DialogueID and CSeq."""
-    at = {party: LEFT + x for party, x in ladder.columns(COLUMN, lambda text: 2 * _half(text) + 8).items()}
+Drawn = tuple[str, int]
+"""A part of the drawing, and how far it reaches to the right."""
+
+
+def as_svg(ladder: Ladder, title: str = "A ladder", drawn: Iterable[Drawn] | None = None) -> str:
+    """The drawing. The pointer on an arrow shows its DialogueID and CSeq. `drawn` are its rows, where they are
+    there."""
+    at = _columns(ladder)
     names = ladder.names()
     end = TOP + ROW * max(len(ladder), 1)
     right = max([LEFT, *(at[party] + _half(name) for party, name in names.items())])
@@ -45,17 +52,25 @@ def as_svg(ladder: Ladder, title: str = "A ladder") -> str:
             parts.append(_name(party, name, at[party], top))
     if not ladder.rows:
         parts.append(svg.text(LEFT, TOP, "nothing was said", "muted", "start"))
-    for place, row in enumerate(ladder.rows):
-        y = TOP + ROW * place + ROW // 2
-        parts.append(svg.text(LEFT - 24, y + 4, f"{row.time - ladder.begin:.3f}", "muted", "end"))
-        if isinstance(row, Rung):
-            part, reach = _arrow(row, at, y)
-        else:
-            part, reach = _note(row, at, y)
+    for part, reach in svg_rows(ladder) if drawn is None else drawn:
         parts.append(part)
         right = max(right, reach)
     height = end + (HEAD if len(ladder) > LONG else 0) + MARGIN
     return svg.document(int(right) + MARGIN, height, title, parts, COLOURS, STYLE)
+
+
+def svg_rows(ladder: Ladder) -> Iterator[Drawn]:
+    """The rows of the drawing, one by one."""
+    at = _columns(ladder)
+    for place, row in enumerate(ladder.rows):
+        y = TOP + ROW * place + ROW // 2
+        time = svg.text(LEFT - 24, y + 4, f"{row.time - ladder.begin:.3f}", "muted", "end")
+        part, reach = _arrow(row, at, y) if isinstance(row, Rung) else _note(row, at, y)
+        yield f"{time}\n  {part}", reach
+
+
+def _columns(ladder: Ladder) -> dict[str, int]:
+    return {party: LEFT + x for party, x in ladder.columns(COLUMN, lambda text: 2 * _half(text) + 8).items()}
 
 
 def _half(name: str) -> int:
@@ -69,8 +84,8 @@ def _name(party: str, name: str, x: int, top: int) -> str:
     return f"<g>{svg.hover(party)}{box}{svg.text(x, top + 19, name, 'ink name')}</g>"
 
 
-def _arrow(rung: Rung, at: dict[str, int], y: int) -> tuple[str, int]:
-    """A message, and how far it reaches to the right."""
+def _arrow(rung: Rung, at: dict[str, int], y: int) -> Drawn:
+    """A message."""
     colour = "request" if rung.code is None else _CLASSES.get(rung.code // 100, "failure")
     begin, end = at[rung.source], at[rung.target]
     if begin == end:
@@ -87,8 +102,8 @@ def _arrow(rung: Rung, at: dict[str, int], y: int) -> tuple[str, int]:
     return f'<g class="rung">{named}{svg.path(colour, line)}{words}</g>', reach
 
 
-def _note(note: Note, at: dict[str, int], y: int) -> tuple[str, int]:
-    """A remark, and how far it reaches to the right."""
+def _note(note: Note, at: dict[str, int], y: int) -> Drawn:
+    """A remark."""
     half = svg.LETTER * len(note.text) // 2 + 12
     lines = [at[note.party]] if note.party is not None else [*at.values()] or [LEFT]
     x = max((min(lines) + max(lines)) // 2, LEFT + half - 12)

@@ -10,7 +10,7 @@ import argparse
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from gortc.client.ladder_svg import as_svg
 from gortc.jsip.message import Headers
 from gortc.jsip.uri import is_party
 
-FORMATS = {"text": as_text, "mermaid": as_mermaid, "svg": as_svg}
+FORMATS: dict[str, Callable[[Ladder], str]] = {"text": as_text, "mermaid": as_mermaid, "svg": as_svg}
 ROWS_MAX = 5000
 PARTIES_MAX = 100
 """More can't be read as a picture, and would not fit into memory as one."""

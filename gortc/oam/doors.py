@@ -47,6 +47,11 @@ def hide(text: str) -> str:
     return _MINTED.sub(lambda found: mark(found[0]), _NAMED.sub(lambda found: found[1] + told(found[2], READ), text))
 
 
+def text(value: str, role: str) -> str:
+    """What a peer has said of itself, as it is told to `role`."""
+    return value if role not in (OPEN, READ) else hide(value)[:TEXT_MAX]
+
+
 def for_readers(message: Headers) -> dict[str, Any]:
     """A message as a reader sees it: who says what to whom, when, and with which outcome."""
     return {name: _value(name, value) for name, value in message.items() if name != "Body"}

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
+from orjson import Fragment
 from twisted.internet.task import deferLater
 
-from gortc.client.ladder import SERVER, Ladder, as_text
-from gortc.client.ladder_mermaid import as_mermaid
-from gortc.client.ladder_svg import as_svg
+from gortc.client.ladder import SERVER, Ladder, as_text, text_lines
+from gortc.client.ladder_mermaid import as_mermaid, mermaid_lines
+from gortc.client.ladder_svg import as_svg, svg_rows
 from gortc.jsip.message import Headers
 from gortc.jsip.tape import Entry, Leg
 from gortc.jsip.uri import is_party, same_name
+from gortc.oam.doors import for_readers
 from gortc.oam.route import (
     BAD_PATH,
     BAD_VALUE,
@@ -30,23 +32,33 @@ from gortc.oam.route import (
     Text,
     number,
 )
+from gortc.oam.turns import in_turns
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
     from gortc.server import Server
 
-AT_ONCE: Final = 2000
-"""So many messages are looked at in one turn of the reactor."""
+AT_ONCE: Final = 1000
+"""So much is done in one turn of the reactor: a message is looked at; or `PARSED` bytes of one are read."""
+PARSED: Final = 64
+DRAWN: Final = 50
+"""So many rows are drawn in one turn."""
+NEEDLES: Final = 16
+"""More DialogueIDs than that are looked for in messages that were read, not in their bytes."""
 LAST: Final = 20
 """So many messages are told with a session."""
 ROWS_MAX: Final = 2000
 """So many, the last ones, are drawn."""
+PARTIES_MAX: Final = 30
+"""So many parties are drawn; of the others it is said how many there are."""
 PAGE_MAX: Final = 1000
+NAMES_MAX: Final = 10
+"""So many channels are named where a DialogueID is several's."""
 CHANNEL: Final = {"channel": "On this channel, where several have that DialogueID."}
 
 
 class Said(NamedTuple):
-    """A message on the tape, read."""
+    """A message on the tape, read; and how many bytes it has."""
 
     number: int
     time: float
@@ -54,12 +66,50 @@ class Said(NamedTuple):
     target: str
     channel: str
     message: Headers
+    size: int
 
-    def row(self, body: bool) -> dict[str, Any]:
-        """As JSON has it; with its `Body`, or without."""
-        message = self.message if body else {key: value for key, value in self.message.items() if key != "Body"}
+    def row(self, message: Headers) -> Fragment:
+        """As JSON has it, with what is to be told of the message. One that is nested too deeply can be read, but not be
+        written again: it was refused, and of it is told what is not nested."""
         row = {"number": self.number, "time": self.time, "from": self.source, "to": self.target}
-        return {**row, "message": message}
+        try:
+            return Fragment(orjson.dumps({**row, "message": message}))
+        except TypeError:
+            return Fragment(orjson.dumps({**row, "message": for_readers(message)}))
+
+
+class Rows:
+    """The last messages of some, as JSON: so many at `most`, and so many `bytes`. `cut`: there were more."""
+
+    def __init__(self, most: int, bytes: int) -> None:
+        self.rows: deque[tuple[Fragment, int]] = deque()
+        self.cut = False
+        self._most = most
+        self._left = bytes
+
+    def add(self, row: Fragment, size: int) -> None:
+        """One more; where there is no room for it, the first ones go. One there is always room for."""
+        self.rows.append((row, size))
+        self._left -= size
+        while len(self.rows) > self._most or (self._left < 0 and len(self.rows) > 1):
+            self._left += self.rows.popleft()[1]
+            self.cut = True
+
+    def has_room(self, size: int) -> bool:
+        """Whether one more would push out none."""
+        return len(self.rows) < self._most and (self._left >= size or not self.rows)
+
+    def told(self) -> list[Fragment]:
+        """All of them."""
+        return [row for row, _ in self.rows]
+
+
+class Drawing(NamedTuple):
+    """How a ladder is drawn: bit by bit, and what is made of that, with a title."""
+
+    rows: Callable[[Ladder], Iterable[Any]]
+    whole: Callable[[Ladder, str, list[Any]], str]
+    kind: str
 
 
 class History:
@@ -79,68 +129,106 @@ class History:
         }
         text = "Its messages and those of the other legs of its instance, the last ones; as "
         return [
-            Route("GET", f"{base}/ladder.svg", READ, f"{text}a ladder, SVG.", self.drawn(svg), CHANNEL, SVG),
-            Route("GET", f"{base}/ladder.txt", READ, f"{text}a ladder, text.", self.drawn(text_ladder), CHANNEL, PLAIN),
-            Route("GET", f"{base}/ladder.mmd", READ, f"{text}a ladder, Mermaid.", self.drawn(mermaid), CHANNEL, PLAIN),
+            Route("GET", f"{base}/ladder.svg", READ, f"{text}a ladder, SVG.", self.drawn(SVG_LADDER), CHANNEL, SVG),
+            Route("GET", f"{base}/ladder.txt", READ, f"{text}a ladder, text.", self.drawn(TEXT_LADDER), CHANNEL, PLAIN),
+            Route("GET", f"{base}/ladder.mmd", READ, f"{text}a ladder, Mermaid.", self.drawn(MERMAID), CHANNEL, PLAIN),
             Route("GET", f"{base}/messages", OPERATE, f"{text}they are.", self.messages, CHANNEL),
             Route("GET", "/runtime/v1/messages", OPERATE, "The last messages.", self.all_messages, some),
         ]
 
-    def drawn(self, draw: Callable[[Ladder, str], Text]) -> Callable[[Query], Any]:
+    def drawn(self, drawing: Drawing) -> Callable[[Query], Any]:
         """What answers with a ladder."""
 
         async def answer(query: Query) -> Answer:
-            ladder = Ladder()
-            for said in (await self.of(query))[-ROWS_MAX:]:
-                ladder.add(said.time, said.source, said.target, said.message)
-            return draw(ladder, f"Dialogue {query['dialogue']}")
+            ladder = await self._ladder(query)
+            rows = [row async for row in in_turns(drawing.rows(ladder), self._server.reactor, DRAWN)]
+            return Text(drawing.whole(ladder, f"Dialogue {query['dialogue']}", rows), drawing.kind)
 
         return answer
 
+    async def _ladder(self, query: Query) -> Ladder:
+        """Of a session and its instance, as readers may see it. The session's own party and the first others have a
+        line; of the rest it is told how many there are."""
+        found: deque[Said] = deque(maxlen=ROWS_MAX)
+        seats: set[str] = set()
+        others: Counter[str] = Counter()
+        async for said in self.of(query):
+            if said.message["DialogueID"] == query["dialogue"] or len(seats) < PARTIES_MAX:
+                seats.add(said.channel)
+            if said.channel in seats:
+                found.append(said._replace(message=for_readers(said.message)))
+            else:
+                others[said.channel] += 1
+        ladder = Ladder()
+        async for said in in_turns(found, self._server.reactor, DRAWN):
+            ladder.add(said.time, said.source, said.target, said.message)
+        if others:
+            text = f"and {len(others)} others, with {sum(others.values())} messages"
+            ladder.note(found[-1].time if found else 0.0, None, text)
+        return ladder
+
     async def messages(self, query: Query) -> Answer:
         """Of a session and its instance."""
-        return {"messages": [said.row(body=True) for said in (await self.of(query))[-PAGE_MAX:]]}
+        rows = Rows(PAGE_MAX, self._node.settings.api_answer_max)
+        async for said in self.of(query):
+            rows.add(said.row(said.message), said.size)
+        return {"messages": rows.told(), "more": rows.cut}
+
+    async def last(self, query: Query) -> list[Fragment]:
+        """The last ones of a session and its instance, without bodies, as who asks may see them."""
+        rows: deque[Fragment] = deque(maxlen=LAST)
+        async for said in self.of(query):
+            rows.append(said.row(shown(said.message, query.role)))
+        return list(rows)
 
     async def all_messages(self, query: Query) -> Answer:
         """Those that somebody has said or heard."""
         limit, after = number(query, "limit", 100, PAGE_MAX), number(query, "after", 0, 2**31)
         party = query.get("party")
-        rows: deque[Said] = deque(maxlen=None if "after" in query else limit)
+        rows = Rows(limit, self._node.settings.api_answer_max)
         goes_on = after
         async for said in self.read(after):
-            if "after" in query and len(rows) == limit:
-                break
-            goes_on = said.number + 1
             if party is None or is_about(party, said.channel, said.message):
-                rows.append(said)
-        return {"messages": [said.row(body=True) for said in rows], "next": goes_on}
+                if "after" in query and not rows.has_room(said.size):
+                    break
+                rows.add(said.row(said.message), said.size)
+            goes_on = said.number + 1
+        return {"messages": rows.told(), "next": goes_on}
 
-    async def of(self, query: Query) -> list[Said]:
+    async def of(self, query: Query) -> AsyncIterator[Said]:
         """The messages of a dialogue and of the other legs of its instance. Raises Problem where there are none."""
         legs = await self._legs(query["dialogue"], query.get("channel"))
-        may_be = naming({dialogue for _, dialogue in legs})
-        found = [said async for said in self.read(0, may_be) if (said.channel, said.message.get("DialogueID")) in legs]
-        if not found:
+        is_silent = True
+        async for said in self.read(0, naming({dialogue for _, dialogue in legs})):
+            if (said.channel, said.message["DialogueID"]) in legs:
+                is_silent = False
+                yield said
+        if is_silent:
             raise Problem(404, BAD_PATH, "no message of such a session is on the tape")
-        return found
 
     async def read(self, after: int, may_be: Callable[[Entry], bool] = lambda entry: True) -> AsyncIterator[Said]:
-        """The messages from the number `after` on. Calls go on meanwhile."""
+        """The messages from the number `after` on that are there now. Calls go on meanwhile."""
         tape = self._node.tape
         if tape is None:
             raise Problem(409, NOT_NOW, "there is no tape: trace_bytes is 0")
-        more = True
-        while more:
-            more = False
-            for looked, entry in enumerate(tape.entries(after)):
-                if looked == AT_ONCE:
-                    after, more = entry.number, True
+        end = tape.number
+        while after < end:
+            done = 0
+            for entry in tape.entries(after):
+                after = entry.number
+                if after >= end:
+                    return
+                if done >= AT_ONCE:
                     break
+                done += 1
                 if may_be(entry):
+                    size = len(entry.data)
+                    done += size // PARSED
                     ways = (SERVER, entry.channel) if entry.sent else (entry.channel, SERVER)
-                    yield Said(entry.number, entry.time, *ways, entry.channel, orjson.loads(entry.data))
-            if more:
-                await deferLater(self._server.reactor, 0)
+                    yield Said(entry.number, entry.time, *ways, entry.channel, orjson.loads(entry.data), size)
+            else:
+                return
+            await deferLater(self._server.reactor, 0)
 
     def sessions(self, dialogue: str, channel: str | None) -> list[Session]:
         """Those that live and have this DialogueID. One peer's has nothing to do with another's."""
@@ -158,7 +246,7 @@ class History:
         }
         if not found:
             async for said in self.read(0, naming({dialogue})):
-                if said.message.get("DialogueID") != dialogue:
+                if said.message["DialogueID"] != dialogue:
                     continue
                 if channel is None or same_name(channel, said.channel):
                     found[said.channel, dialogue] = ()
@@ -171,30 +259,35 @@ class History:
         return legs
 
 
-def naming(dialogues: Iterable[str]) -> Callable[[Entry], bool]:
+def naming(dialogues: Collection[str]) -> Callable[[Entry], bool]:
     """Whether a message may be of one of these dialogues: its text has one as it is, or something that is escaped."""
+    if len(dialogues) > NEEDLES:
+        return lambda entry: True
     needles = [orjson.dumps(dialogue) for dialogue in dialogues]
     return lambda entry: b"\\" in entry.data or any(needle in entry.data for needle in needles)
 
 
+def shown(message: Headers, role: str) -> Headers:
+    """A message without its body, as `role` may see it."""
+    if role == READ:
+        return for_readers(message)
+    return {name: value for name, value in message.items() if name != "Body"}
+
+
 def several(channels: Iterable[str]) -> Problem:
     """A DialogueID means something on its channel only."""
-    return Problem(409, BAD_VALUE, f"several channels have it; say which: channel={', '.join(sorted(channels))}")
+    names = sorted(channels)
+    more = ", ..." if len(names) > NAMES_MAX else ""
+    return Problem(409, BAD_VALUE, f"several channels have it; say which: channel={', '.join(names[:NAMES_MAX])}{more}")
 
 
-def svg(ladder: Ladder, title: str) -> Text:
-    """It, drawn."""
-    return Text(as_svg(ladder, title), SVG)
-
-
-def text_ladder(ladder: Ladder, title: str) -> Text:
-    """It, for a terminal."""
-    return Text(as_text(ladder) + "\n")
-
-
-def mermaid(ladder: Ladder, title: str) -> Text:
-    """It, for a document."""
-    return Text(as_mermaid(ladder) + "\n")
+SVG_LADDER: Final = Drawing(svg_rows, as_svg, SVG)
+TEXT_LADDER: Final = Drawing(
+    text_lines, lambda ladder, title, rows: as_text(ladder, rows) + "\n", f"{PLAIN}; charset=utf-8"
+)
+MERMAID: Final = Drawing(
+    mermaid_lines, lambda ladder, title, rows: as_mermaid(ladder, rows) + "\n", f"{PLAIN}; charset=utf-8"
+)
 
 
 def is_about(party: str, channel: str, message: Headers) -> bool:

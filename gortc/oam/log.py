@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from twisted.logger import (
@@ -74,6 +74,16 @@ def as_json(event: LogEvent) -> str | None:
 def _time(event: LogEvent) -> str:
     moment = datetime.fromtimestamp(event["log_time"], timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+LOGGED_MAX: Final = 200
+"""So many characters of what a client of the management API says are logged, of each thing that it says."""
+
+
+def logged(text: str) -> str:
+    """What a client has chosen, for a line of a log: cut, and what can't be printed is escaped."""
+    short = text if len(text) <= LOGGED_MAX else f"{text[: LOGGED_MAX - 3]}..."
+    return short if short.isprintable() else short.encode("unicode_escape").decode("ascii")
 
 
 class Ration:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from gortc.client.ladder import printable
 from gortc.jsip.session import Session
 from gortc.jsip.uri import canonical, same_name
-from gortc.oam.history import CHANNEL, LAST, History, several
+from gortc.oam.doors import TEXT_MAX, text, told
+from gortc.oam.history import CHANNEL, History, several
 from gortc.oam.route import (
     BAD_PATH,
     NOT_NOW,
@@ -26,6 +28,7 @@ from gortc.oam.route import (
     number,
 )
 from gortc.oam.survey import survey
+from gortc.oam.turns import in_turns
 
 if TYPE_CHECKING:
     from gortc.server import Server
@@ -36,6 +39,12 @@ GOING_AWAY = 1001  # RFC 6455 section 7.4.1
 PAGE = 100
 """So many rows an answer has, where nobody asks for another number."""
 PAGE_MAX = 1000
+AT_ONCE = 200
+"""So many rows are made in one turn of the reactor."""
+LEGS_MAX = 100
+"""So many legs of an instance are told; of more, how many more there are."""
+STACK_MAX = 1000
+"""So many instances, and timers, the stack has."""
 ENDED = "ended by the operator"
 PAGING = {"limit": f"So many rows, {PAGE_MAX} at most; {PAGE} by default.", "offset": "After so many."}
 
@@ -68,7 +77,7 @@ def routes(server: Server, history: History) -> list[Route]:
         Route("DELETE", f"{base}/sessions/<path:dialogue>", OPERATE, "End its instance.", runtime.end, CHANNEL),
         Route("GET", f"{base}/users", READ, "Users that are online.", runtime.users, PAGING),
         Route("GET", f"{base}/channels", READ, "Channels: users and next hops.", runtime.channels, PAGING),
-        Route("GET", f"{base}/channels/<user:name>", READ, "One channel, with its sessions.", runtime.channel),
+        Route("GET", f"{base}/channels/<user:name>", READ, "One channel, with its sessions.", runtime.channel, PAGING),
         Route(
             "DELETE", f"{base}/channels/<user:name>", OPERATE, "Close its connection; it may come back.", runtime.close
         ),
@@ -86,13 +95,18 @@ class Runtime:
         self._node = server.node
         self._history = history
 
-    def stack(self, query: Query) -> Answer:
+    async def stack(self, query: Query) -> Answer:
         """Text for people: what each instance waits for, deepest last."""
         lines = []
-        for task in self._tasks():
+        tasks = list(self._tasks())
+        async for task in in_turns(tasks[:STACK_MAX], self._server.reactor, AT_ONCE):
             lines += [tell(task), *(f"    {line}" for line in awaited(task))]
-        for call in self._server.reactor.getDelayedCalls():
-            lines.append(f"timer {call.getTime() - self._server.reactor.seconds():.3f} s {call.func!r}")
+        calls = self._server.reactor.getDelayedCalls()
+        for call in calls[:STACK_MAX]:
+            lines.append(f"timer {call.getTime() - self._server.reactor.seconds():.3f} s {kind(call.func)}")
+        for all_of_them, what in ((tasks, "instances"), (calls, "timers")):
+            if len(all_of_them) > STACK_MAX:
+                lines.append(f"and {len(all_of_them) - STACK_MAX} more {what}")
         frames = sys._current_frames()
         for thread in threading.enumerate():
             frame = frames.get(thread.ident or 0)
@@ -120,41 +134,49 @@ class Runtime:
             "counts": dict(self._node.journal.counts),
         }
 
-    def distribute(self, query: Query) -> Answer:
+    async def distribute(self, query: Query) -> Answer:
         """The tables of dispatch: which relid, and which DialogueID on which channel, leads to which instance."""
         dispatch = self._node.dispatch
-        relids = [(relid, task) for relid, task in dispatch.minted.items()]
-        relids += [(key, task) for (_, key), task in dispatch.chosen.items()]
-        rows = ({"relid": relid, "service": task.context.name, "legs": legs(task)} for relid, task in relids)
-        dialogues = (
-            {"dialogue": session.dialogue_id, "channel": session.channel.name, "instance": instance(session)}
-            for session in self._node.channels.sessions()
+        relids = [*dispatch.minted.items(), *((key, task) for (_, key), task in dispatch.chosen.items())]
+
+        def related(found: tuple[str, Task]) -> dict[str, Any]:
+            relid, task = found
+            return {"relid": told(relid, query.role), "service": task.context.name, **legs(task)}
+
+        def leading(session: Session) -> dict[str, Any]:
+            return {"dialogue": session.dialogue_id, "channel": session.channel.name, "instance": instance(session)}
+
+        pages = (
+            await self._page("relids", relids, related, query),
+            await self._page("dialogues", self._sessions(), leading, query),
         )
-        pages = page("relids", rows, query), page("dialogues", dialogues, query)
         return {**pages[0], **pages[1], "more": pages[0]["more"] or pages[1]["more"]}
 
-    def sessions(self, query: Query) -> Answer:
+    async def sessions(self, query: Query) -> Answer:
         """Rows of sessions."""
-        found = (
-            row
-            for row in map(session_row, self._node.channels.sessions())
-            if same_name(query.get("channel", row["channel"]), row["channel"])
-            and query.get("service", row["service"]) == row["service"]
-        )
-        return page("sessions", found, query)
+        channel, service = query.get("channel"), query.get("service")
+
+        def row(session: Session) -> dict[str, Any] | None:
+            if channel is not None and not same_name(channel, session.channel.name):
+                return None
+            made = session_row(session, query.role)
+            return made if service in (None, made["service"]) else None
+
+        return await self._page("sessions", self._sessions(), row, query)
 
     async def session(self, query: Query) -> Answer:
         """One, the other legs of its instance, and the last messages of them all, without their bodies."""
         session = self._session(query)
-        legs = getattr(session.owner, "sessions", {})
+        others = [leg for leg in getattr(session.owner, "sessions", ()) if leg is not session]
         try:
-            messages = await self._history.of(query)
+            messages = await self._history.last(query)
         except Problem:  # it was silent for long, or nothing is kept
             messages = []
         return {
-            **session_row(session),
-            "legs": [session_row(leg) for leg in legs if leg is not session],
-            "messages": [said.row(body=False) for said in messages[-LAST:]],
+            **session_row(session, query.role),
+            "legs": [session_row(leg, query.role) for leg in others[:LEGS_MAX]],
+            **more(others),
+            "messages": messages,
         }
 
     def end(self, query: Query) -> Answer:
@@ -166,19 +188,20 @@ class Runtime:
         finish(503, ENDED, ENDED)
         return {}
 
-    def channels(self, query: Query) -> Answer:
+    async def channels(self, query: Query) -> Answer:
         """Rows of channels."""
-        return page("channels", map(channel_row, self._node.channels.by_name.values()), query)
+        return await self._page("channels", list(self._node.channels.by_name.values()), channel_row, query)
 
-    def users(self, query: Query) -> Answer:
+    async def users(self, query: Query) -> Answer:
         """Rows of channels that have a connection and lead to no other node."""
         online = [one for one in self._node.channels.by_name.values() if one.connection is not None]
-        return {**page("users", (channel_row(one) for one in online), query), "online": len(online)}
+        return {**await self._page("users", online, channel_row, query), "online": len(online)}
 
-    def channel(self, query: Query) -> Answer:
+    async def channel(self, query: Query) -> Answer:
         """One."""
         channel = self._channel(query)
-        return {**channel_row(channel), "sessions": [session_row(one) for one in channel.sessions.values()]}
+        made, sessions = channel_row(channel), list(channel.sessions.values())
+        return {**made, **await self._page("sessions", sessions, lambda one: session_row(one, query.role), query)}
 
     def close(self, query: Query) -> Answer:
         """Close its connection, as one that is replaced."""
@@ -219,29 +242,58 @@ class Runtime:
             raise several(session.channel.name for session in found)
         return found[0]
 
+    async def _page(
+        self, name: str, items: Iterable[Any], row: Callable[[Any], dict[str, Any] | None], query: Query
+    ) -> dict[str, Any]:
+        """A part of the rows of these (None: it is none of them), and whether there are more."""
+        limit, offset = number(query, "limit", PAGE, PAGE_MAX), number(query, "offset", 0, 2**31)
+        found: list[dict[str, Any]] = []
+        passed = 0
+        async for item in in_turns(items, self._server.reactor, AT_ONCE):
+            made = row(item)
+            if made is None:
+                continue
+            if passed < offset:
+                passed += 1
+            elif len(found) < limit:
+                found.append(made)
+            else:
+                return {name: found, "more": True}
+        return {name: found, "more": False}
+
+    def _sessions(self) -> Iterator[Session]:
+        """All, while some come and go."""
+        for channel in [*self._node.channels.all(), *self._server.hops]:
+            yield from list(channel.sessions.values())
+
     def _tasks(self) -> Iterator[Task]:
         for context in self._node.services:
             yield from context.tasks
 
 
-def session_row(session: Session) -> dict[str, Any]:
-    """What is told of a session."""
+def session_row(session: Session, role: str) -> dict[str, Any]:
+    """What is told of a session to `role`."""
     context = getattr(session.owner, "context", None)
     return {
         "dialogue": session.dialogue_id,
         "channel": session.channel.name,
         "service": context.name if context is not None else None,
-        "caller": session.caller,
-        "callee": session.callee,
+        "caller": text(session.caller, role),
+        "callee": text(session.callee, role),
         "outgoing": session.outgoing,
         "state": getattr(session, "state", None),
         "transactions": len(session.transactions),
     }
 
 
-def legs(task: Task) -> list[str]:
+def legs(task: Task) -> dict[str, Any]:
     """Its DialogueIDs."""
-    return [session.dialogue_id for session in task.sessions]
+    return {"legs": [session.dialogue_id for session in islice(task.sessions, LEGS_MAX)], **more(task.sessions)}
+
+
+def more(all_legs: Collection[Session]) -> dict[str, int]:
+    """How many are not told."""
+    return {"more_legs": len(all_legs) - LEGS_MAX} if len(all_legs) > LEGS_MAX else {}
 
 
 def instance(session: Session) -> str | None:
@@ -265,8 +317,11 @@ def channel_row(channel: PeerChannel) -> dict[str, Any]:
 
 def tell(task: Task) -> str:
     """One line about an instance."""
-    legs = ", ".join(f"{session.channel.name} {session.dialogue_id}" for session in task.sessions)
-    return f"instance of {task.context.name}: {legs or 'no legs'}"
+    some = islice(task.sessions, LEGS_MAX)
+    lines = [printable(f"{session.channel.name} {session.dialogue_id}", TEXT_MAX) for session in some]
+    if len(task.sessions) > LEGS_MAX:
+        lines.append(f"and {len(task.sessions) - LEGS_MAX} more")
+    return f"instance of {task.context.name}: {', '.join(lines) or 'no legs'}"
 
 
 def awaited(task: Task) -> list[str]:
@@ -278,12 +333,11 @@ def awaited(task: Task) -> list[str]:
             frame = coroutine.cr_frame
             lines.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}")
             coroutine = coroutine.cr_await
-        lines.append(f"awaits {coroutine!r}" if coroutine is not None else f"awaits {hold!r}")
+        lines.append(f"awaits {kind(hold if coroutine is None else coroutine)}")
     return lines
 
 
-def page(name: str, rows: Iterable[dict[str, Any]], query: Query) -> dict[str, Any]:
-    """A part of `rows`, and whether there are more."""
-    limit, offset = number(query, "limit", PAGE, PAGE_MAX), number(query, "offset", 0, 2**31)
-    found = list(islice(rows, offset, offset + limit + 1))
-    return {name: found[:limit], "more": len(found) > limit}
+def kind(thing: object) -> str:
+    """What it is. What is in it may be a secret."""
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{getattr(named, '__module__', '?')}.{getattr(named, '__qualname__', '?')}"

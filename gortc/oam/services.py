@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gortc.jsip.uri import BadURI, parse
 from gortc.oam.route import ADMIN, BAD_PATH, BAD_VALUE, READ, Answer, Problem, Query, Route
+from gortc.oam.runtime import legs
 from gortc.plugins import PluginError
 from gortc.service.context import Context
 from gortc.service.task import Task
@@ -43,8 +44,7 @@ def routes(node: Node, loader: Loader) -> list[Route]:
         except BadURI as bad:
             raise Problem(400, BAD_VALUE, str(bad)) from None
         if isinstance(found, Task):
-            legs = [session.dialogue_id for session in found.sessions]
-            return {"service": found.context.name, "legs": legs, "why": why}
+            return {"service": found.context.name, **legs(found), "why": why}
         if isinstance(found, Context):
             found, why = handed_over(node.services, found, called, why)
         return {"service": found.name if found is not None else None, "legs": None, "why": why}

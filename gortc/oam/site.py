@@ -19,7 +19,7 @@ from gortc.oam.doors import hide
 from gortc.oam.exchange import BODY_MAX, Asking, Site
 from gortc.oam.files import AccessLog
 from gortc.oam.interfaces import Asked
-from gortc.oam.log import Ration
+from gortc.oam.log import Ration, logged
 from gortc.oam.openapi import document
 from gortc.oam.paths import Operation, Table, Target, read
 from gortc.oam.route import BAD_VALUE, FAILED, JSON, OK, OPEN, READ, Answer, Problem, Query, Route, Text
@@ -29,8 +29,6 @@ __all__ = ["BODY_MAX", "site"]
 
 FIELDS_MAX: Final = 100
 """A query has so many fields at most."""
-LOGGED_MAX: Final = 200
-"""So many characters of what a client says are logged, of each thing that it says."""
 
 _log = Logger(namespace="gortc.api")
 
@@ -171,12 +169,6 @@ def headers(asking: Asking) -> dict[str, str]:
         name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values)
         for name, values in asking.requestHeaders.getAllRawHeaders()
     }
-
-
-def logged(text: str) -> str:
-    """What a client has chosen, for a line of a log: cut, and what can't be printed is escaped."""
-    short = text if len(text) <= LOGGED_MAX else f"{text[: LOGGED_MAX - 3]}..."
-    return short if short.isprintable() else short.encode("unicode_escape").decode("ascii")
 
 
 def read_query(query: str, known: Mapping[str, str] | None) -> dict[str, str]:
