@@ -22,6 +22,7 @@ from twisted.logger import (
 
 from gortc.jsip.message import Message
 from gortc.jsip.timers import Clock
+from gortc.oam.doors import hide
 from gortc.oam.files import Lines
 
 _NAMES = ("Type", "Code", "DialogueID", "CSeq")
@@ -128,7 +129,7 @@ class DropLog:
             self._log.warn("{count} more were dropped or refused", count=left_out)
         names = {name: detail.headers.get(name) for name in _NAMES} if isinstance(detail, Message) else {}
         text = "{reason}: {detail}, channel {channel}"
-        self._log.warn(text, reason=reason, channel=channel, detail=str(detail)[:200], **names)
+        self._log.warn(text, reason=reason, channel=channel, detail=hide(str(detail))[:200], **names)
 
     def failed(self) -> None:
         """Log the exception being handled, a defect of ours, with its traceback."""

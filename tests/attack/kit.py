@@ -49,7 +49,7 @@ from gortc.oam.log import observer
 from gortc.tap import configure, make_service
 from tests.soak.census import serve
 
-settings = configure(rtc=("tcp:0:interface=127.0.0.1",), api="", log_format="json", {settings})
+settings = configure(rtc=("tcp:0:interface=127.0.0.1",), api={api!r}, log_format="json", {settings})
 application = Application("attacked")
 application.setComponent(ILogObserver, observer({level!r}, "json", "-"))
 server = make_service(settings)
@@ -61,14 +61,25 @@ serve(server, {census}, reactor).setServiceParent(application)
 class Victim:
     """A server with these `settings`, the text of keyword arguments, below `folder`."""
 
-    def __init__(self, folder: Path, settings: str, level: str = "info", **plugins: str) -> None:
-        """`plugins` are the texts of further services, by their modules."""
+    def __init__(self, folder: Path, settings: str, level: str = "info", api: bool = False, **plugins: str) -> None:
+        """`api`: it has a management API. `plugins` are the texts of further services, by their modules."""
         self._census_port = free_port()
-        config = plugin_folder(folder, talk=TALK, **plugins) / "some.tac"
-        config.write_text(CONFIG.format(settings=settings, census=self._census_port, level=level))
+        self.folder = plugin_folder(folder, talk=TALK, **plugins)
+        config = folder / "some.tac"
+        api_at = "tcp:0:interface=127.0.0.1" if api else ""
+        config.write_text(CONFIG.format(settings=settings, census=self._census_port, level=level, api=api_at))
         self.process = Process(folder, "-y", str(config), path=f"{os.environ.get('PYTHONPATH', '')}:{ROOT}")
         self.port = self.process.ports()[0]
         self.node = Node(self.process, self.port, REALM)
+
+    def api_port(self) -> int:
+        """Where its management API is."""
+
+        def find(events: list[Json]) -> int | None:
+            said = [str(event.get("event")) for event in events]
+            return next((int(line.rpartition(":")[2]) for line in said if line.startswith("management on")), None)
+
+        return self.process.wait_for(find)
 
     def census(self) -> dict[str, Any]:
         """What is alive in it."""
