@@ -20,6 +20,8 @@ HEADERS: Final = frozenset((
     "Supported", "To", "Type", "Unsupported",
 ))  # fmt: skip
 """The headers that a reader sees, if they are texts or numbers. What others are for only services know."""
+URIS: Final = frozenset(("From", "P-Asserted-Identity", "Request-URI", "Router", "To"))
+"""Those that are URIs: what their parameters are for only services know, but for the type and the relid."""
 HIDDEN: Final = "(hidden)"
 TEXT_MAX: Final = 1024
 """So many characters of each; no name is longer."""
@@ -27,6 +29,7 @@ TEXT_MAX: Final = 1024
 _KEY: Final = token_bytes(16)
 _MINTED: Final = re.compile(r"(?<=_)[0-9a-f]{32}(?![0-9a-f])")  # whichever node has minted it
 _NAMED: Final = re.compile(r"(;relid=)([^;,\s]+)", re.IGNORECASE)
+_PARAMETER: Final = re.compile(r"(;(?!(?:relid|type)=)[^;,=\s]+=)[^;,\s]+", re.IGNORECASE)
 
 
 def mark(secret: str) -> str:
@@ -62,4 +65,7 @@ def _value(name: str, value: Any) -> Any:
         return value[:TEXT_MAX]
     if name not in HEADERS or not isinstance(value, (str, int, float, type(None))):
         return HIDDEN
-    return hide(value)[:TEXT_MAX] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    shown = hide(value)
+    return (_PARAMETER.sub(rf"\1{HIDDEN}", shown) if name in URIS else shown)[:TEXT_MAX]

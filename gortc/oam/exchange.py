@@ -77,7 +77,7 @@ class Asking(Request):
         self.notifyFinish().addErrback(lambda _: answering.cancel())
         answering.addCallback(self.say)
         answering.addErrback(lambda failure: failure.trap(CancelledError))
-        answering.addErrback(lambda failure: _log.failure("an answer failed", failure))
+        answering.addErrback(self.fail)
 
     def say(self, body: bytes) -> None:
         """The whole answer."""
@@ -87,6 +87,12 @@ class Asking(Request):
             self.setHeader("Content-Length", str(len(body)))
             self.write(body)
             self.finish()
+
+    def fail(self, failure: Failure) -> None:
+        """There is no answer, not even that there is none."""
+        _log.failure("an answer failed", failure)
+        if not self.gone and not self.finished:
+            self.channel.transport.abortConnection()
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
         """Nobody hears the answer."""
@@ -139,6 +145,7 @@ class Exchange(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """Some bytes."""
+        self._begun = True
         if self._complete:
             self._throw_away(data)
         else:
@@ -146,7 +153,6 @@ class Exchange(HTTPChannel):
 
     def lineReceived(self, line: bytes) -> None:  # noqa: N802
         """A line of the head."""
-        self._begun = True
         if not self._complete:
             super().lineReceived(line)
 
@@ -262,14 +268,18 @@ class Site(ServerFactory):
         """One more. Where that is one too many, one that has shown no good token goes: of the address that has the most
         of them, the oldest."""
         self.open[exchange] = None
-        if len(self.open) > self.settings().api_connections:
-            strangers = [one for one in self.open if not one.known]
+        most = self.settings().api_connections
+        while len(self.open) > most and (strangers := [one for one in self.open if not one.known]):
             number = Counter(one.address for one in strangers)
-            most = max(number.values())
-            oldest = next(one for one in strangers if number[one.address] == most)
-            self._journal.note("API flood", oldest.address, f"more than {len(self.open) - 1} connections")
+            oldest = next(one for one in strangers if number[one.address] == max(number.values()))
+            self._journal.note("API flood", oldest.address, f"more than {most} connections")
             self.open.pop(oldest)
             oldest.transport.abortConnection()
+
+    def stopFactory(self) -> None:  # noqa: N802
+        """The server stops."""
+        for exchange in list(self.open):
+            exchange.transport.abortConnection()
 
     def log(self, request: object) -> None:
         """It has been logged."""

@@ -123,7 +123,8 @@ class Desk:
 
     def refuse(self, asking: Asking, problem: Problem) -> bytes:
         """The body of an answer that says why not."""
-        body = orjson.dumps({"code": problem.code, "msg": problem.why})
+        why = problem.why.encode("utf-8", "replace").decode()  # a plugin's may be half an emoji
+        body = orjson.dumps({"code": problem.code, "msg": why})
         if problem.status == 401:
             asking.setHeader("WWW-Authenticate", 'Bearer realm="gortc"')
         if problem.allow:

@@ -72,22 +72,22 @@ class Desk:
         else:
             self.server.node.load(discover())
         self.token = self.file.read_text().split()[1]
-        self._site: Any = self.reactor.tcpServers[-1][1]
+        self.site: Any = self.reactor.tcpServers[-1][1]
 
     def send(self, head: str, body: bytes = b"") -> bytes:
         """What is answered to bytes."""
-        waiting = Waiting(self._site, head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
+        waiting = Waiting(self.site, head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
         waiting.leave()
         return waiting.said()
 
     def connect(self, data: bytes = b"", transport: Any = None) -> Waiting:
         """A connection, and what is sent first."""
-        return Waiting(self._site, data, transport)
+        return Waiting(self.site, data, transport)
 
     @property
     def connections(self) -> int:
         """How many there are to the API."""
-        return len(self._site.open)
+        return len(self.site.open)
 
     def begin(self, path: str, method: str = "GET", token: str = "", body: bytes = b"", **headers: str) -> Waiting:
         """Ask, and wait."""
@@ -95,7 +95,7 @@ class Desk:
         if body:
             lines["Content-Length"] = str(len(body))
         head = [f"{method} {path} HTTP/1.1", *(f"{name}: {text}" for name, text in lines.items())]
-        return Waiting(self._site, "\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        return Waiting(self.site, "\r\n".join(head).encode() + b"\r\n\r\n" + body)
 
     def ask(
         self, path: str, method: str = "GET", token: str = "", body: bytes = b"", **headers: str
@@ -120,7 +120,8 @@ class Waiting:
         self._transport = transport or StringTransportWithDisconnection()
         self._transport.protocol = protocol
         protocol.makeConnection(self._transport)
-        protocol.dataReceived(data)
+        if data:
+            protocol.dataReceived(data)
 
     def say(self, data: bytes) -> None:
         """Some more."""

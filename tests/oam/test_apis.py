@@ -32,6 +32,8 @@ ANSWERS = {
     "fails": lambda asked: fail(ValueError("no")),
     "cancels": lambda asked: fail(CancelledError()),
     "exits": lambda asked: exit(3),
+    "odd": lambda asked: (_ for _ in ()).throw(Problem(410, 77, "gone \\ud83d")),
+    "nonsense": lambda asked: (_ for _ in ()).throw(Problem("no", 77, "status")),
     "problem": lambda asked: (_ for _ in ()).throw(Problem(410, 77, "gone")),
     "hangs": lambda asked: Deferred(),
     "code": lambda asked: ("0", {}),
@@ -152,6 +154,13 @@ def test_plugins_that_do_it_wrong(desk: Desk, path: str, status: int, code: int)
     assert desk.ask("/toys/v1/none")[0] == 200
     [row] = [row for row in desk.ask("/apim/v1/apis")[1]["apis"] if row["name"] == "toys.v1"]
     assert (row["total"], row["failures"]) == (2, int(path not in ("problem", "cancels")))
+
+
+def test_problems_that_can_hardly_be_told(desk: Desk) -> None:
+    """What can be said of them is; where nothing can, nobody waits for it."""
+    assert desk.ask("/toys/v1/odd") == (410, {"code": 77, "msg": "gone ?"})
+    waiting = desk.begin("/toys/v1/nonsense")
+    assert (waiting.said(), waiting.is_open) == (b"", False)
 
 
 def test_a_plugin_that_hangs_is_waited_for_in_time_only(desk: Desk) -> None:

@@ -38,7 +38,7 @@ def busy(desk: Desk) -> tuple[str, str]:
     owner: Any = session.owner
     relid = dispatch.mint(owner)
     reason = f"come to {relid}, or to {FOREIGN}"
-    router = f"gortc.local;type=echo;relid={relid}, b.example;relid={CHOSEN}"
+    router = f"gortc.local;type=echo;relid={relid};key=k3y;lr, b.example;RELID={CHOSEN};TYPE=x"
     carried = {"Reason": reason, "Token": relid, "Body": relid, "X": {"deep": [relid]}}
     to = f"echo@gortc.local;relid={CHOSEN}"
     alice.say("INVITE", "second", 1, to, Router=router, **carried)
@@ -101,7 +101,7 @@ def test_messages_for_readers_and_for_operators(desk: Desk) -> None:
         "Type": "INVITE", "Request-URI": f"echo@gortc.local;relid={mark(CHOSEN)}", "From": "alice@gortc.local",
         "To": f"echo@gortc.local;relid={mark(CHOSEN)}", "DialogueID": "second", "CSeq": 1,
         "Reason": f"come to {shown}, or to rel_other.example_{mark(FOREIGN[-32:])}", "Token": HIDDEN, "X": HIDDEN,
-        "Router": f"gortc.local;type=echo;relid={shown}, b.example;relid={mark(CHOSEN)}",
+        "Router": f"gortc.local;type=echo;relid={shown};key={HIDDEN};lr, b.example;RELID={mark(CHOSEN)};TYPE=x",
     }  # fmt: skip
     [message] = [row["message"] for row in desk.ask("/runtime/v1/sessions/second", token=OPERATOR)[1]["messages"]
                  if row["message"]["Type"] == "INVITE" and row["message"]["DialogueID"] == "second"]  # fmt: skip

@@ -296,6 +296,24 @@ def test_strangers_push_out_no_operator(tmp_path: Path) -> None:
     desk.server.stopService()
 
 
+def test_fewer_may_be_there_from_now_on(desk: Desk) -> None:
+    some = crowd(desk, *["10.0.0.1"] * 10)
+    assert desk.ask("/runtime/v1/settings?api_connections=3", "PUT")[0] == 200
+    more = crowd(desk, "10.0.0.2")
+    assert [one.is_open for one in [*some, *more]] == [False] * 8 + [True] * 3
+    desk.reactor.advance(SECONDS)
+
+
+def test_the_server_stops(tmp_path: Path) -> None:
+    """Nobody is left, whatever he was about to say or to read."""
+    desk = Desk(tmp_path)
+    some = [*crowd(desk, "10.0.0.1"), desk.connect(head(desk, "GET"), Wire()), desk.connect(head(desk)[:20])]
+    desk.site.stopFactory()
+    assert not any(one.is_open for one in some)
+    assert desk.connections == 0
+    desk.server.stopService()
+
+
 def test_who_does_not_read_is_hung_up_on(tmp_path: Path) -> None:
     desk = Desk(tmp_path, api_write_seconds=7.0)
     waiting = desk.connect(head(desk, "GET"), Wire())
