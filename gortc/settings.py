@@ -247,7 +247,7 @@ class Settings:
     api_write_seconds: float = _setting(30.0, _positive)
     """How long a client that has shown a good token may take to read its answer."""
     api_answer_max: int = _setting(4194304, _positive)
-    """So many bytes of messages, or of rows, one answer has at most."""
+    """So many bytes of messages one answer has at most."""
     access_log: str = _setting("", _text)
     """The file of its requests, a line of JSON each; empty: none."""
     apis: Mapping[str, Any] = _setting({}, _services)
