@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address
 from typing import Any
 
 from twisted.internet.interfaces import (
@@ -20,10 +20,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
-_UNICAST = IPv6Network("2000::/3")  # what IANA has given out for everybody
-_DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637
-_ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214 section 6.1: an IPv4 address follows
+from gortc.transport.public import is_public
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
@@ -34,23 +31,6 @@ def is_host(text: str) -> bool:
         return bool(IPv6Address(text[1:-1])) if text.startswith("[") else _NAME.fullmatch(text) is not None
     except ValueError:
         return False
-
-
-def is_public(text: str) -> bool:
-    """Whether an IP address is one that everybody reaches: no private, loopback, link-local or multicast one, and none
-    inside an IPv6 address that carries it."""
-    address = ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = ip_address(int(address) & 0xFFFFFFFF)  # type: ignore[assignment]
-        if inner is not None:
-            return is_public(str(inner))
-        if address.teredo is not None or int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
-            return False
-        if address not in _UNICAST or address in _DOCUMENTATION:
-            return False
-    return address.is_global and not address.is_multicast
 
 
 @implementer(IResolutionReceiver)
