@@ -40,6 +40,8 @@ settings = configure(
 
     # What a stranger may ask for: connections, and token buckets (a second, at once). None: no such limit.
     limits=Limits(
+        accepts=Rate(100, 1000),  # connections of one address; more are reset at once
+        turn=0.005,  # seconds that opening handshakes may take at a time
         handshaking=1000,  # connections in their opening handshake
         connections=1000,  # of one address
         handshakes=Rate(50, 500),  # of one address

@@ -15,6 +15,7 @@ from twisted.python.components import Componentized
 from twisted.python.usage import UsageError
 
 from gortc.admission.admission import AuthError, load
+from gortc.admission.door import Door
 from gortc.admission.interfaces import Ask, IAuthenticator
 from gortc.drain import REASON, Drain
 from gortc.jsip.timers import Clock, Timers
@@ -99,8 +100,9 @@ class Server(Service):
         except ValueError as error:
             raise StartFailed(f"gortc: {error}") from None
         self.drain = Drain(self.node, timers, factory.connections, self._stop_listening)
+        door = None if factory.door.open else factory.door
         for text in self.settings.rtc:
-            self._listen(text, factory, self.ports)
+            self._listen(text, factory, self.ports, door)
         if self.settings.api:
             try:
                 site = self.management.site()
@@ -108,10 +110,12 @@ class Server(Service):
                 raise StartFailed(f"gortc: {error}") from None
             self._listen(self.settings.api, site, self.api_ports)
 
-    def _listen(self, text: str, factory: IProtocolFactory, ports: list[IListeningPort]) -> None:
+    def _listen(
+        self, text: str, factory: IProtocolFactory, ports: list[IListeningPort], door: Door | None = None
+    ) -> None:
         failed: list[Any] = []
         try:
-            opened: Deferred[IListeningPort] = listening(self._reactor, text).listen(factory)
+            opened: Deferred[IListeningPort] = listening(self._reactor, text, door).listen(factory)
             opened.addCallbacks(ports.append, lambda failure: failed.append(failure.value))
         except (ValueError, OSError) as error:
             failed.append(error)
@@ -208,6 +212,7 @@ class Server(Service):
         stops += [port.stopListening() for port in self.api_ports]
         self.node.stop()
         stops += self._outbound.stop(GOING_AWAY, REASON)
+        self._factory.door.shut()
         for connection in list(self._factory.connections):
             if connection.channel is None:  # its handshake is not done
                 connection.dropConnection(abort=True)

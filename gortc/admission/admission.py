@@ -46,7 +46,6 @@ class Admission:
         self._journal = journal
         self._timers = timers
         self._domains = settings.own_domains
-        self._handshaking: dict[Any, None] = {}  # the oldest one first
         self._addresses: Counter[str] = Counter()
         self._handshakes: Meter | None = None
         self._tries = Tries(timers)
@@ -62,26 +61,11 @@ class Admission:
         self._own_from = settings.own_from
         limits = settings.limits
         self._connections_max = limits.connections
-        self._handshaking_max = limits.handshaking
         self._handshakes = renewed(self._handshakes, self._timers, limits.handshakes)
         self._tries.configure(limits.failures)
         self._logins = renewed(self._logins, self._timers, limits.logins)
 
     # connections
-
-    def began(self, connection: Any) -> None:
-        """A connection that has its handshake to make (`gortc.transport.websocket.RtcProtocol`)."""
-        self._handshaking[connection] = None
-        if len(self._handshaking) > self._handshaking_max and not self._open:
-            # Who is honest is through in a moment: what is oldest is not.
-            oldest = next(iter(self._handshaking))
-            self._journal.note("handshake flood", oldest.address, f"{self._handshaking_max} others are in theirs")
-            self.done(oldest)
-            oldest.dropConnection(abort=True)
-
-    def done(self, connection: Any) -> None:
-        """Its handshake is over, whatever came of it."""
-        self._handshaking.pop(connection, None)
 
     def enter(self, address: str) -> None:
         """One more connection of `address`. Raises TooMany."""

@@ -17,10 +17,13 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IStream
 from zope.interface import implementer
 
 from gortc.fresh import Fresh
+from gortc.transport.doorway import Doorway
 from gortc.transport.tls import NEEDS, check, read_certificates, told
 
 if TYPE_CHECKING:
     from OpenSSL.SSL import Connection, Context
+
+    from gortc.admission.door import Door
 
 KINDS: Final = ("tls", "ssl")
 """The kinds of endpoint strings that are TLS."""
@@ -52,12 +55,15 @@ class Listening:
     backlog: int = field(default=BACKLOG, converter=int)
 
 
-def listening(reactor: Any, text: str) -> IStreamServerEndpoint:
-    """The server endpoint of a string; TLS is ours, other kinds are Twisted's.
+def listening(reactor: Any, text: str, door: Door | None = None) -> IStreamServerEndpoint:
+    """The server endpoint of a string; TLS is ours, other kinds are Twisted's. Who connects by TCP comes in by the
+    `door`, where there is one.
 
     Raises ValueError where it can't be followed or a certificate can't be used, OSError where a file can't be read.
     """
     args, options = parse_endpoint(text)
+    if door is not None:
+        reactor = Doorway(reactor, door)
     if args[0].lower() not in KINDS:
         if len(args) <= BACKLOG_AT and "backlog" not in options:
             text += f":backlog={BACKLOG}"

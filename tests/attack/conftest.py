@@ -15,8 +15,8 @@ def victim(tmp_path: Path) -> Iterator[Callable[..., Victim]]:
     """Makes a server, which at the end has logged no traceback."""
     made: list[Victim] = []
 
-    def make(settings: str, level: str = "info", api: bool = False, **plugins: str) -> Victim:
-        made.append(Victim(tmp_path, settings, level, api, **plugins))
+    def make(settings: str, level: str = "info", rtc: str = "", api: bool = False, **plugins: str) -> Victim:
+        made.append(Victim(tmp_path, settings, level, rtc, api, **plugins))
         return made[-1]
 
     yield make

@@ -49,7 +49,7 @@ from gortc.oam.log import observer
 from gortc.tap import configure, make_service
 from tests.soak.census import serve
 
-settings = configure(rtc=("tcp:0:interface=127.0.0.1",), api={api!r}, log_format="json", {settings})
+settings = configure(rtc=("tcp:0:interface=127.0.0.1",{rtc}), api={api!r}, log_format="json", {settings})
 application = Application("attacked")
 application.setComponent(ILogObserver, observer({level!r}, "json", "-"))
 server = make_service(settings)
@@ -61,13 +61,18 @@ serve(server, {census}, reactor).setServiceParent(application)
 class Victim:
     """A server with these `settings`, the text of keyword arguments, below `folder`."""
 
-    def __init__(self, folder: Path, settings: str, level: str = "info", api: bool = False, **plugins: str) -> None:
-        """`api`: it has a management API. `plugins` are the texts of further services, by their modules."""
+    def __init__(
+        self, folder: Path, settings: str, level: str = "info", rtc: str = "", api: bool = False, **plugins: str
+    ) -> None:
+        """`rtc`: it listens there as well, an endpoint string and a comma. `api`: it has a management API. `plugins` are
+        the texts of further services, by their modules."""
         self._census_port = free_port()
         self.folder = plugin_folder(folder, talk=TALK, **plugins)
-        config = folder / "some.tac"
+        config = self.folder / "some.tac"
         api_at = "tcp:0:interface=127.0.0.1" if api else ""
-        config.write_text(CONFIG.format(settings=settings, census=self._census_port, level=level, api=api_at))
+        config.write_text(
+            CONFIG.format(settings=settings, census=self._census_port, level=level, api=api_at, rtc=rtc)
+        )
         self.process = Process(folder, "-y", str(config), path=f"{os.environ.get('PYTHONPATH', '')}:{ROOT}")
         self.port = self.process.ports()[0]
         self.node = Node(self.process, self.port, REALM)

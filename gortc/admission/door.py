@@ -1,0 +1,147 @@
+"""The door: who may come in at all, before anybody is asked who he is. docs/security.md, "At the door".
+
+A connection costs whoever makes it little, and a handshake costs us a thousand times of what it takes to turn it away.
+So an address that connects far too often is turned away as it is accepted; nothing is made for a connection that has
+said nothing; and handshakes are read in turn, household by household, for some time each turn of the reactor and no
+longer: who is in already does not wait for who comes, nor one household for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+from gortc.admission.addresses import Proxies, household
+from gortc.admission.crowd import Crowd
+from gortc.jsip.layers import Journal
+from gortc.jsip.meter import Meter, renewed
+from gortc.jsip.timers import Timers
+
+if TYPE_CHECKING:
+    from gortc.settings import Settings
+
+TELL_EVERY: Final = 1.0
+"""Between two lines of the log about connections that are turned away, in seconds."""
+
+
+class Door:
+    """Of one server. With the setting `auth` as `loopback` it is `open`: nothing is limited.
+
+    A connection at the door has `take_turn()`, which reads what it says, and `give_up()`, which ends it at once.
+    """
+
+    def __init__(
+        self, settings: Settings, timers: Timers, journal: Journal, worked: Callable[[], float] = perf_counter
+    ) -> None:
+        """`worked()` tells how long a turn has taken, in seconds."""
+        self.open = settings.auth == "loopback"
+        self.timers = timers
+        self._journal = journal
+        self._worked = worked
+        self._crowd: Crowd[Any] = Crowd()
+        self._waiting: dict[Hashable, dict[Any, None]] = {}
+        """Who has something to say, by household, whose turn it is first."""
+        self._turns = timers.queue(0, give_turns)
+        self._accepts: Meter | None = None
+        self._end = 0.0
+        self._told_at = -TELL_EVERY
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """What holds for who comes from now on."""
+        self._proxies = Proxies(settings.proxies)
+        self.seconds = settings.handshake_seconds
+        """So long may a connection be at the door."""
+        limits = settings.limits
+        self._room = limits.handshaking
+        self._turn = limits.turn
+        self._accepts = renewed(self._accepts, self.timers, limits.accepts)
+
+    def __len__(self) -> int:
+        """How many connections are at the door."""
+        return len(self._crowd)
+
+    def admits(self, address: str) -> bool:
+        """Whether another connection of `address` is taken; those of our proxies are other people's."""
+        if self._accepts is None or self._accepts.take(household(address)) == 0.0 or address in self._proxies:
+            return True
+        self._journal.counts["connection reset"] += 1
+        now = self.timers.clock.seconds()
+        if now - self._told_at >= TELL_EVERY:
+            self._told_at = now
+            self._journal.note("connection flood", address, "it connects too often")
+        return False
+
+    def began(self, one: Any, address: str) -> None:
+        """A connection that has its handshake to make, of `address` as far as is known ("": not at all)."""
+        self._crowd.add(one, self._home(one, address))
+        if len(self._crowd) > self._room and not self.open:
+            # Who is honest is through in a moment. And whoever has one there does not make room for who has more.
+            last = self._crowd.oldest_of_most()
+            self._journal.note("handshake flood", last.address, f"{self._room} others are in theirs")
+            self.done(last)
+            last.give_up()
+
+    def done(self, one: Any) -> None:
+        """It is not at the door any more, whatever came of it."""
+        self._crowd.remove(one)
+
+    def _home(self, one: Any, address: str) -> Hashable:
+        """A proxy is no household: each of its connections is somebody else's."""
+        return one if address in self._proxies else household(address)
+
+    # turns
+
+    def knock(self, one: Any) -> bool:
+        """`one` has something to say. Whether it may at once, for nobody waits; else it waits for its turn."""
+        now = self._worked()
+        if self not in self._turns:  # the first one, this turn of the reactor
+            self._turns.start(self)
+            self._end = now + self._turn
+        if not self._waiting and now < self._end:
+            return True
+        self._waiting.setdefault(self._home(one, one.address), {})[one] = None
+        return False
+
+    def leave(self, one: Any) -> None:
+        """It waits no longer, where it did."""
+        home = self._home(one, one.address)
+        line = self._waiting.get(home, {})
+        line.pop(one, None)
+        if not line:
+            self._waiting.pop(home, None)
+
+    def give_turns(self) -> None:
+        """The reactor has taken a turn. One each household, and so on, until all that is to be read is read, or it has
+        taken long enough."""
+        waiting = self._waiting
+        if waiting:
+            self._turns.start(self)  # what is left of the time is for who knocks in this one
+        self._end = self._worked() + self._turn
+        while waiting:
+            home, line = next(iter(waiting.items()))
+            one = next(iter(line))
+            del waiting[home], line[one]
+            if line:
+                waiting[home] = line  # behind all others
+            try:
+                one.take_turn()
+            except Exception:  # it must not keep the others from theirs
+                self._journal.failed()
+                one.give_up()
+            if self._worked() >= self._end:
+                break
+
+    def shut(self) -> None:
+        """The server stops: whoever is at the door is sent away."""
+        self._turns.stop(self)
+        self._waiting.clear()
+        for one in list(self._crowd):
+            self.done(one)
+            one.give_up()
+
+
+def give_turns(door: Door) -> None:
+    """Who waits at `door` may take theirs."""
+    door.give_turns()

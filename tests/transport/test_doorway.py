@@ -1,0 +1,300 @@
+"""Ports with a door, by sockets of loopback, and a reactor that turns when it is told to. docs/security.md."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+
+from gortc.admission import Limits, Rate
+from gortc.admission.door import Door
+from gortc.jsip.layers import Journal
+from gortc.jsip.timers import Timers
+from gortc.settings import Settings
+from gortc.transport.doorway import Doorway
+from gortc.transport.listening import listening
+from tests.certificates import issue
+
+PATIENCE = 20.0
+MOMENT = 1e-6
+
+
+class Reading(Protocol):
+    """What was made for a connection."""
+
+    def __init__(self, made: list[Reading]) -> None:
+        self.got = b""
+        self.over = 0
+        made.append(self)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """So far."""
+        if data == b"raise":
+            raise ValueError("this can't be read")
+        self.got += data
+        if data == b"refuse me":
+            self.transport.write(b"no")  # type: ignore[union-attr]
+            self.transport.loseConnection()  # type: ignore[union-attr]
+
+    def connectionLost(self, reason: object = None) -> None:  # noqa: N802
+        """Once."""
+        self.over += 1
+
+
+class Turning(MemoryReactorClock):
+    """A reactor that serves the sockets that are ready when it is told to; `raised` is what their protocols have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raised: list[Exception] = []
+
+    def callLater(self, delay: float, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        """What is to be called at once is called in the next turn."""
+        return super().callLater(max(delay, MOMENT), *args, **kwargs)
+
+    def turn(self) -> None:
+        """Once."""
+        self.advance(MOMENT)
+        readers, writers, _ = select.select(self.getReaders(), self.getWriters(), [], 0)
+        for one in readers:
+            if one in self.getReaders():
+                self._serve(one, one.doRead)
+        for one in writers:
+            if one in self.getWriters():
+                self._serve(one, one.doWrite)
+
+    def _serve(self, one: Any, serve: Callable[[], BaseException | None]) -> None:
+        try:
+            why = serve()
+        except ValueError as raised:  # as any protocol's, it is the reactor's to log
+            self.raised.append(raised)
+            why = raised
+        if why is not None:
+            one.connectionLost(Failure(why))
+
+    def until(self, done: Callable[[], object]) -> None:
+        """Turn until it is so; sockets of loopback take a moment."""
+        for _ in range(2000):
+            self.turn()
+            if done():
+                return
+            select.select([], [], [], 0.001)
+        raise AssertionError("it did not come")
+
+
+class Street:
+    """A port with a door, and who comes to it."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.reactor = Turning()
+        self.made: list[Reading] = []
+        self.failures = 0
+        self.journal = Journal(failed=self.fail)
+        settings = Settings(auth="none", proxies=(), handshake_seconds=10.0, limits=Limits(**limits))
+        self.door = Door(settings, Timers(self.reactor, self.fail), self.journal)
+        self.factory = Factory.forProtocol(lambda: Reading(self.made))
+        self.factory.noisy = False
+        self.listen("tcp:0:interface=127.0.0.1")
+        self.clients: list[socket.socket] = []
+
+    def listen(self, text: str) -> None:
+        """There."""
+        self.ports: list[Any] = []
+        listening(self.reactor, text, self.door).listen(self.factory).addCallback(self.ports.append)
+        (self.port,) = self.ports
+
+    def fail(self) -> None:
+        """Something has raised."""
+        self.failures += 1
+
+    def connect(self) -> socket.socket:
+        """One more."""
+        made = socket.create_connection(("127.0.0.1", self.port.getHost().port), PATIENCE)
+        self.clients.append(made)
+        return made
+
+    def close(self) -> None:
+        """All have gone."""
+        self.door.shut()
+        for client in self.clients:
+            client.close()
+        self.reactor.until(lambda: not [one for one in self.reactor.getReaders() if one is not self.port])
+        self.port.stopListening()
+        self.reactor.advance(MOMENT)
+
+
+@pytest.fixture
+def street() -> Iterator[Street]:
+    """One without a limit."""
+    made = Street(accepts=None)
+    yield made
+    made.close()
+
+
+def test_nothing_is_made_for_who_says_nothing(street: Street) -> None:
+    for _ in range(10):
+        street.connect()
+    street.reactor.until(lambda: len(street.door) == 10)
+    assert not street.made
+    street.clients[3].sendall(b"hello")
+    street.reactor.until(lambda: street.made and street.made[0].got)
+    assert [one.got for one in street.made] == [b"hello"]
+    street.clients[3].sendall(b" world")
+    street.reactor.until(lambda: street.made[0].got == b"hello world")
+    assert len(street.door) == 9  # what was made counts for itself
+
+
+def test_who_goes_without_a_word_is_not_waited_for(street: Street) -> None:
+    street.connect().close()
+    client = street.connect()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    client.close()
+    street.reactor.until(lambda: street.port.sessionno == 2 and not len(street.door))
+    assert not street.made
+
+
+@pytest.mark.proves("C-94")
+def test_who_comes_too_often_is_reset() -> None:
+    street = Street(accepts=Rate(1, 2))
+    for _ in range(5):
+        street.connect()
+    street.reactor.until(lambda: street.journal.counts["connection reset"] == 3)
+    assert len(street.door) == 2
+    for client in street.clients[2:]:
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    street.reactor.advance(1)
+    street.connect()
+    street.reactor.until(lambda: len(street.door) == 3)
+    street.close()
+
+
+@pytest.mark.proves("C-5")
+def test_the_time_at_the_door_is_one(street: Street) -> None:
+    """Whatever was said in it."""
+    street.connect()
+    street.connect().sendall(b"hello")
+    street.reactor.until(lambda: street.made and street.made[0].got and len(street.door) == 1)
+    street.reactor.advance(9.9)
+    street.reactor.turn()
+    assert street.made[0].over == 0
+    assert len(street.door) == 1
+    street.reactor.advance(0.1)
+    street.reactor.until(lambda: street.made[0].over)
+    assert len(street.door) == 0
+    for client in street.clients:
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
+def test_who_is_let_in_has_all_the_time(street: Street) -> None:
+    """And is read as any other connection of Twisted's."""
+    client = street.connect()
+    client.sendall(b"hello")
+    street.reactor.until(lambda: street.made and street.made[0].got)
+    transport: Any = street.made[0].transport
+    transport.let_in()
+    transport.let_in()
+    assert "doRead" not in transport.__dict__
+    street.reactor.advance(100)
+    client.sendall(b" again")
+    street.reactor.until(lambda: street.made[0].got == b"hello again")
+    client.close()
+    street.reactor.until(lambda: street.made[0].over == 1)
+
+
+def test_let_in_while_it_waits_for_its_turn() -> None:
+    """An authenticator has taken its time, and the peer has said more meanwhile."""
+    street = Street(accepts=None, turn=1e-9)
+    for name in (b"one", b"two"):
+        street.connect().sendall(name)
+    street.reactor.until(lambda: len(street.made) == 2 and all(one.got for one in street.made))
+    for client in street.clients:
+        client.sendall(b", and more")
+    street.reactor.until(lambda: street.door._waiting)
+    for one in street.made:
+        one.transport.let_in()  # type: ignore[union-attr]
+    assert not street.door._waiting
+    street.reactor.until(lambda: {one.got for one in street.made} == {b"one, and more", b"two, and more"})
+    street.close()
+
+
+def test_the_answer_to_who_is_refused_is_not_lost(street: Street) -> None:
+    client = street.connect()
+    client.sendall(b"refuse me")
+    street.reactor.until(lambda: street.made and street.made[0].over)
+    assert client.recv(10) == b"no"
+    assert client.recv(10) == b""
+
+
+def test_aborted_while_it_waits_for_its_turn() -> None:
+    street = Street(accepts=None, turn=1e-9)
+    for _ in range(3):
+        street.connect().sendall(b"hello")
+    street.reactor.until(lambda: len(street.door._waiting) == 1)
+    (line,) = street.door._waiting.values()
+    for one in list(line):
+        one.abortConnection()
+    assert not street.door._waiting
+    street.reactor.turn()
+    assert street.failures == 0
+    street.close()
+
+
+def test_one_that_raises_is_dropped() -> None:
+    """Whether it has waited for its turn or not; the others are read."""
+    street = Street(accepts=None, turn=1e-9)
+    for _ in range(3):
+        street.connect().sendall(b"hello")
+    street.reactor.until(lambda: [one.got for one in street.made] == [b"hello"] * 3)
+    for client in street.clients[:2]:
+        client.sendall(b"raise")
+    street.clients[2].sendall(b" again")
+    street.reactor.until(lambda: sorted(one.got for one in street.made) == [b"hello", b"hello", b"hello again"])
+    street.reactor.until(lambda: sum(one.over for one in street.made) == 2)
+    assert len(street.reactor.raised) + street.failures == 2
+    street.close()
+
+
+def test_a_port_goes_on_whatever_comes(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails with one connection is logged, and is not the port's end."""
+
+    def fail(address: str) -> bool:
+        raise ValueError(address)
+
+    monkeypatch.setattr(street.door, "admits", fail)
+    street.connect()
+    select.select([street.port], [], [], PATIENCE)
+    assert street.port.doRead() is None
+    monkeypatch.undo()
+    street.connect()
+    street.reactor.until(lambda: len(street.door) == 1)
+
+
+def test_by_tls(tmp_path: Path) -> None:
+    """No TLS is made for who says nothing, either."""
+    shown = issue(tmp_path, "localhost")
+    street = Street(accepts=None)
+    street.port.stopListening()
+    street.reactor.advance(MOMENT)
+    street.listen(f"tls:0:interface=127.0.0.1:certKey={shown.path}:privateKey={shown.key}")
+    assert street.port._type == "TLS"
+    street.connect()
+    street.reactor.until(lambda: len(street.door) == 1)
+    assert not street.made
+    street.connect().sendall(b"this is no TLS")
+    street.reactor.until(lambda: street.made and street.made[0].over)
+    street.close()
+
+
+def test_all_else_is_the_reactor_s_own() -> None:
+    street = Street()
+    assert Doorway(street.reactor, street.door).seconds() == street.reactor.seconds()
+    street.close()
