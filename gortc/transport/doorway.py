@@ -23,8 +23,8 @@ from gortc.jsip.timers import TimerQueue
 if TYPE_CHECKING:
     from gortc.admission.door import Door
 
-ACCEPTS: Final = 100
-"""So many connections are accepted at a time: turned away they take a millisecond, and nobody waits for longer."""
+ACCEPTS: Final = 300
+"""So many connections are accepted at a time: turned away they take some milliseconds, and nobody waits for longer."""
 RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER: no farewell is said, and nothing is remembered of it (RFC 9293 section 3.10.5, ABORT)."""
 
