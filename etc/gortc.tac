@@ -57,6 +57,7 @@ settings = configure(
         dialogues=100,  # open at a time, that one user has opened
         called=100,  # that others have opened to one user
         ringing=5,  # calls of one user at one other
+        dials=10,  # hosts without a route that are dialled for one user
         memory=25165824,  # bytes held for all: some 10 KiB a call
         memory_connection=16384,  # bytes more for each connection
         memory_user=4194304,  # bytes held for one user
@@ -73,6 +74,7 @@ settings = configure(
     routes={},
     dial=False,
     hops_max=100,
+    lookups_max=20,  # names of such hosts that are looked up at a time
 
     # Where the management API listens ("" for nowhere; beyond loopback with tls: only), the file of its tokens, how long
     # one of its plugins may take for an answer, in seconds, the file of its access log ("" for none), and the plugins,

@@ -148,7 +148,8 @@ class Server(Service):
         """Go on with other settings, as far as they can change while it runs (`gortc.reconfigure`)."""
         self._level.set(settings.log_level)
         self._factory.configure(settings)
-        self.overload.settings = self._outbound.settings = settings
+        self.overload.settings = settings
+        self._outbound.configure(settings)
 
     def reload(self) -> Changes:
         """Read the configuration again, and go on with what it says. Raises NotApplied; then nothing has changed."""

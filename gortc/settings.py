@@ -234,6 +234,9 @@ class Settings:
     """Whether hosts without a route are dialled, at wss://HOST and `path`. Never at private or loopback addresses."""
     hops_max: int = _setting(100, _positive)
     """So many hosts without a route may be dialled at the same time; a first request to a further one gets 503."""
+    lookups_max: int = _setting(20, _positive)
+    """So many names of hosts without a route are looked up at the same time, each in a thread; a quarter of them for
+    one user."""
     api: str = _setting("tcp:2539:interface=127.0.0.1", _api)
     """Where the management API listens: an endpoint string; empty: nowhere."""
     api_token_file: str = _setting("gortc.token", _file_name)

@@ -89,6 +89,9 @@ class Limits:
     """So many dialogues that others have opened to one user may be open; a further one gets 480."""
     ringing: int = field(default=5, validator=_at_least_1)
     """So many calls of one user may ring at one other user at the same time; a further one gets 480."""
+    dials: int = field(default=10, validator=_at_least_1)
+    """So many hosts without a route may be dialled for one user at the same time; a first request to a further one
+    gets 503."""
     memory: int = field(default=25_165_824, validator=_at_least_1)
     """So many bytes may be held for all users: open requests, calls, what waits for them. Nobody gets more than a
     quarter of what is free."""

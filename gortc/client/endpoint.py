@@ -7,7 +7,7 @@ times, the session timer.
 from __future__ import annotations
 
 from gortc.dispatch import DEFAULT
-from gortc.jsip.layers import Channel
+from gortc.jsip.layers import Channel, Owner
 from gortc.jsip.syntax import Trace
 from gortc.jsip.timers import Clock
 from gortc.jsip.uri import parse
@@ -51,6 +51,6 @@ class Endpoint(Node):
         if channel is not None:
             channel.end_grace()
 
-    def _route(self, uri: str) -> Channel:
+    def _route(self, uri: str, owner: Owner | None = None) -> Channel:
         parse(uri)
         return self.channels.route(self._server)

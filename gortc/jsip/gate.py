@@ -15,7 +15,7 @@ from gortc.jsip.layers import Channel, Journal, Owner
 from gortc.jsip.message import Headers, Request
 from gortc.jsip.meter import Meter, renewed
 from gortc.jsip.timers import Timers
-from gortc.jsip.uri import same_name
+from gortc.jsip.uri import BadURI, parse, same_name
 
 if TYPE_CHECKING:
     from gortc.jsip.syntax import Syntax
@@ -24,6 +24,9 @@ ASSERTED: Final = "P-Asserted-Identity"
 LETTERS: Final = "passertedidentity"
 SHORTEST: Final = 15
 """No spelling of it has fewer characters."""
+NO_HOSTS: Final[frozenset[str]] = frozenset()
+SOME: Final = 5
+"""So many hosts are named, where there are more."""
 UNLIMITED: Final = 2**62
 HUSH_MAX: Final = 1.0
 """Longer than so many seconds nobody is left unread: what has waited for longer is not worth an answer any more."""
@@ -33,11 +36,12 @@ class Guest:
     """Who is at the other end of a channel, and what holds for it. A channel without one may do anything.
 
     `asserted` is its `P-Asserted-Identity`, whatever it sends; "" where it has none, None where its own word counts.
-    `own_from`: its `From` must name it. `limited`: the limits hold; then it counts by `address`, with all who come from
-    there. `told`: it may be told who others are.
+    `own_from`: its `From` must name it, or, of a next hop, a name at one of the `hosts` that it is for. `limited`: the
+    limits hold; then it counts by `address`, with all who come from there. `told`: it may be told who others are.
+    `opens`: it may open dialogues.
     """
 
-    __slots__ = ("address", "asserted", "limited", "name", "own_from", "told", "wait_until")
+    __slots__ = ("address", "asserted", "hosts", "limited", "name", "opens", "own_from", "told", "wait_until")
 
     def __init__(
         self,
@@ -47,6 +51,8 @@ class Guest:
         own_from: bool = False,
         limited: bool = False,
         told: bool = True,
+        opens: bool = True,
+        hosts: frozenset[str] = NO_HOSTS,
     ) -> None:
         self.name = name
         self.address = address
@@ -54,6 +60,8 @@ class Guest:
         self.own_from = own_from
         self.limited = limited
         self.told = told
+        self.opens = opens
+        self.hosts = hosts
         self.wait_until = 0.0
         """Until then it was told to wait, by a `Retry-After`."""
 
@@ -67,8 +75,20 @@ class Guest:
             headers[ASSERTED] = self.asserted
 
     def is_from(self, caller: str) -> bool:
-        """Whether `caller`, a From, is its name, however that is spelled."""
-        return same_name(caller, self.name)
+        """Whether `caller`, a From, is its name, however that is spelled, or one that it may use."""
+        if not self.hosts:
+            return same_name(caller, self.name)
+        try:
+            uri = parse(caller)
+        except BadURI:
+            return False
+        # As a user's: nothing stands around the name, and no prefix makes another one of it.
+        return uri.host in self.hosts and uri.port is None and not uri.params and uri.name == uri.address
+
+    @property
+    def own_names(self) -> str:
+        """Which those are, in words."""
+        return f"a name at {' or '.join(sorted(self.hosts)[:SOME])}" if self.hosts else self.name
 
 
 def asserts(name: str) -> bool:
@@ -135,9 +155,15 @@ class Gate:
         assert guest is not None  # whoever has none is asked about for the sake of the load only
         if first and guest.own_from and not guest.is_from(request.caller):
             self._journal.note("false From", channel.name, request)
-            self._syntax.answer(channel, request, 403, Reason=f"From must be {guest.name}")
+            self._syntax.answer(channel, request, 403, Reason=f"From must be {guest.own_names}")
             return True
-        return guest.limited and self._too_much(channel, guest, request, first)
+        if guest.limited and self._too_much(channel, guest, request, first):
+            return True
+        if first and not guest.opens:
+            self._journal.note("not invited", channel.name, request)
+            self._syntax.answer(channel, request, 403, Reason="whom we have called opens no dialogues")
+            return True
+        return False
 
     def _too_much(self, channel: Channel, guest: Guest, request: Request, first: bool) -> bool:
         account = channel.account
@@ -157,7 +183,7 @@ class Gate:
         """Whether a user, at the other end of `channel`, has too many dialogues already that others have opened to it,
         or calls that ring of the one for whom `owner` would open one more."""
         guest = channel.guest
-        if guest is None or not guest.limited or len(channel.sessions) < self._least:
+        if guest is None or not guest.limited or channel.elsewhere or len(channel.sessions) < self._least:
             return False
         asker = owner.asker
         called = ringing = 0

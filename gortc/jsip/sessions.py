@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gortc.jsip.syntax import Syntax
     from gortc.jsip.transactions import Transactions
 
-Route = Callable[[str], Channel]
+Route = Callable[[str, Owner], Channel]
 
 HOPS: Final = 70
 """The `Max-Forwards` of a first request to another node that has none."""
@@ -51,8 +51,8 @@ class Sessions:
         realm: str,
         gate: Gate,
     ) -> None:
-        """`route(uri)` finds the channel for a first request, which may be one that delivers nothing; `besieged` is in
-        the place of one that others have opened too many dialogues to."""
+        """`route(uri, owner)` finds the channel for a first request, which may be one that delivers nothing; `besieged`
+        is in the place of one that others have opened too many dialogues to."""
         self.timers = timers
         self.times = times
         self.journal = journal
@@ -129,7 +129,7 @@ class Sessions:
             raise ValueError(f"Router must be a string, not {router!r}")
         if router:
             parse(uri)
-        channel = self.route(router.split(",", 1)[0].strip() if router else uri)
+        channel = self.route(router.split(",", 1)[0].strip() if router else uri, owner)
         if channel.guest is not None and self.gate.is_besieged(channel, owner):
             channel = self._besieged
         if channel.elsewhere and "Max-Forwards" not in headers:

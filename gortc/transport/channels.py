@@ -11,7 +11,7 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Final, Iterator, Protocol
 
 from gortc.jsip.gate import Guest
-from gortc.jsip.layers import Channel, Journal, Reader
+from gortc.jsip.layers import Channel, Journal, Owner, Reader
 from gortc.jsip.memory import Account, Held, Memory
 from gortc.jsip.message import Message, Request
 from gortc.jsip.methods import CANCEL
@@ -43,8 +43,9 @@ ORDERLY: Final = frozenset((1000, 1001))
 class Elsewhere(Protocol):
     """What leads to other nodes (`gortc.transport.outbound.Outbound`)."""
 
-    def route(self, uri: URI) -> Channel | None:
-        """The channel for a first request to a host that is not ours; None where there is no way to it."""
+    def route(self, uri: URI, owner: Owner | None = None) -> Channel | None:
+        """The channel for a first request to a host that is not ours, of `owner`'s; None where there is no way to
+        it."""
 
     def sessions(self) -> Iterator[Session]:
         """Every session of every hop."""
@@ -475,8 +476,9 @@ class Channels:
         if self.outbound is not None:
             yield from self.outbound.sessions()
 
-    def route(self, text: str) -> Channel:
-        """The channel for a first request to the URI `text`: a connected user's, a next hop's, else 480 or 404.
+    def route(self, text: str, owner: Owner | None = None) -> Channel:
+        """The channel for a first request to the URI `text`, of `owner`'s: a connected user's, a next hop's,
+        else 480 or 404.
 
         Raises BadURI.
         """
@@ -486,7 +488,7 @@ class Channels:
             return channel
         if uri.host in self._domains:
             return self._offline
-        hop = None if self.outbound is None else self.outbound.route(uri)
+        hop = None if self.outbound is None else self.outbound.route(uri, owner)
         return self._unknown if hop is None else hop
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gortc.jsip.gate import Guest
+from gortc.jsip.gate import NO_HOSTS, Guest
 from gortc.jsip.message import Message, Request
 from gortc.transport.channels import Channels, Connection, PeerChannel, is_first
 from gortc.transport.window import Window, read_own, seen
@@ -13,20 +13,41 @@ from gortc.transport.window import Window, read_own, seen
 class Hop(PeerChannel):
     """The channel to `route` (`gortc.transport.route.Route`). `outbound` keeps it connected while it is used.
 
-    `dialled`: no route of the settings names it. `trouble` says why there is no connection to be had for now; meanwhile
-    nobody waits to open a dialogue.
+    `dialled`: no route of the settings leads there; then `payer` is for whom it was, "" where that is nobody with
+    limits. `trouble` says why there is no connection to be had for now; meanwhile nobody waits to open a dialogue.
     """
 
-    __slots__ = ("dialled", "outbound", "route")
+    __slots__ = ("dialled", "outbound", "payer", "route")
 
-    def __init__(self, channels: Channels, route: Any, outbound: Any) -> None:
+    def __init__(
+        self, channels: Channels, route: Any, outbound: Any, hosts: frozenset[str] = NO_HOSTS, payer: str = ""
+    ) -> None:
         super().__init__(channels, route.host)
         self.elsewhere = True
-        self.trusted = route.trusted
-        self.guest = None if route.trusted else Guest(route.host, asserted="")
         self.route = route
         self.outbound = outbound
-        self.dialled = False
+        self.payer = payer
+        self.stand_for(hosts)
+
+    def stand_for(self, hosts: frozenset[str]) -> None:
+        """These are the hosts that the settings have its route for, from now on. Where there are none it was dialled:
+        who is there answers what it is asked, and may ask for nothing itself."""
+        route = self.route
+        self.dialled = not hosts
+        self.trusted = route.trusted and not self.dialled
+        before, self.guest = self.guest, None
+        if not self.trusted:
+            self.guest = Guest(
+                route.host,
+                route.host,
+                asserted="",
+                own_from=route.own_from and not self.dialled,
+                limited=route.limited or self.dialled,
+                opens=not self.dialled,
+                hosts=hosts,
+            )
+            if before is not None:
+                self.guest.wait_until = before.wait_until
 
     def refusal(self) -> int:
         """A first request waits while the first connection is made, a short time."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import ceil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -15,6 +16,8 @@ from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from gortc.jsip.memory import effort
+from gortc.jsip.meter import Allowance
 from gortc.transport.life import Mortal, given_up
 from gortc.transport.route import Route
 from gortc.transport.tls import NEEDS, Trusted, failure
@@ -45,6 +48,7 @@ class HopEndpoint:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:  # noqa: N803
         """As the interface has it."""
         connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
+        self._link.begin(connecting)
         return connecting.addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> Failure:
@@ -101,7 +105,12 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self._unsent = 0
         self._heard = 0.0
         self._watch: Any = None
-        self._greeting: Any = None
+        self._hushed: Any = None
+        self._count = 0
+        """How many frames this read has had."""
+        guest, rate = self._hop.guest, link.outbound.settings.limits.frames
+        limited = guest is not None and guest.limited and rate is not None
+        self._allowance = Allowance(rate.per_second, rate.burst) if limited and rate is not None else None
 
     # up
 
@@ -110,6 +119,7 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         with suppress(AttributeError, OSError):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
+        self._link.made(self)
         super().connectionMade()
 
     def onConnect(self, response: ConnectionResponse) -> None:  # noqa: N802
@@ -121,23 +131,32 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self.transport.registerProducer(self, True)
         self._heard = self._outbound.timers.clock.seconds()
         self._watch = self._outbound.timers.start(self._outbound.settings.times.ping, check_life, self)
-        if self._greets:
-            self._greeting = self.timers.start(self._outbound.settings.times.connect, late_greeting, self)
-        else:
+        if not self._greets:
             self._link.opened()
             self._hop.window = None
             self._hop.arrive(self, [])
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Whatever arrives proves life."""
+        """Whatever arrives proves life; who has limits is read no faster than its frames may come."""
         self._heard = self._outbound.timers.clock.seconds()
+        self._count = 0
         super().dataReceived(data)
+        if self._allowance is not None and self._count:
+            wait = self._allowance.spend(self._heard, self._count)
+            if wait > 0.0:
+                self.hush(wait)
+
+    def onFrameEnd(self) -> bool | None:  # noqa: N802
+        """Whatever it is."""
+        self._count += 1
+        return super().onFrameEnd()  # type: ignore[no-any-return]
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
         """A message; or the first frame, which says what is."""
         if isBinary:
             self.close(UNSUPPORTED, "text frames only")
         elif not self._greets:
+            self._count += effort(payload) - 1  # its last frame has counted
             self._link.channels.receive(self._hop, self, payload)
         else:
             self._greets = False
@@ -157,11 +176,10 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self._leave()
         self.end_soon()
 
-    def late_greeting(self) -> None:
-        """It was to say first whether we resume."""
-        if self._greets and self.state == self.STATE_OPEN:
-            self._link.failed("no first frame")
-            self._drop("bad message", "no first frame")
+    def give_up(self) -> None:
+        """It has taken too long until it could be used."""
+        self._leave()
+        self.dropConnection(abort=True)
 
     # down
 
@@ -173,7 +191,16 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         return True
 
     def hush(self, seconds: float) -> None:
-        """A next hop has no limits."""
+        """It sends more than it may: read nothing for so long."""
+        if self._hushed is None and self.state == self.STATE_OPEN:
+            self.transport.pauseProducing()
+            self._hushed = self.timers.start(ceil(seconds * 10) / 10, listen, self)
+
+    def listen(self) -> None:
+        """Read again."""
+        self._hushed = None
+        if self._stalled_since is None:
+            self.transport.resumeProducing()
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake."""
@@ -190,7 +217,8 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
     def resumeProducing(self) -> None:  # noqa: N802
         """It reads again."""
         self._stalled_since = None
-        self.transport.resumeProducing()
+        if self._hushed is None:
+            self.transport.resumeProducing()
 
     def stopProducing(self) -> None:  # noqa: N802
         """The connection has gone; `connectionLost` says so, too."""
@@ -232,10 +260,10 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self._link.failed(why, pause)
 
     def _leave(self) -> None:
-        for watch in (self._watch, self._greeting):
+        for watch in (self._watch, self._hushed):
             if watch is not None:
                 watch.stop(self)
-        self._watch = self._greeting = None
+        self._watch = self._hushed = None
         self._link.channels.lost(self._hop, self)
 
 
@@ -244,9 +272,9 @@ def check_life(connection: HopProtocol) -> None:
     connection.check_life()
 
 
-def late_greeting(connection: HopProtocol) -> None:
-    """The first frame of `connection` should have come."""
-    connection.late_greeting()
+def listen(connection: HopProtocol) -> None:
+    """`connection` has been silent for long enough."""
+    connection.listen()
 
 
 def reach(route: Route, reactor: Any, timeout: float) -> IStreamClientEndpoint:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
 
-from gortc.jsip.layers import Channel
+from gortc.jsip.gate import NO_HOSTS
+from gortc.jsip.layers import Channel, Owner
 from gortc.jsip.timers import Timers
 from gortc.transport.channels import Channels, Nowhere
 from gortc.transport.dial import PublicReactor, is_host
 from gortc.transport.hop import Hop
-from gortc.transport.onward import HopEndpoint, HopFactory, reach
+from gortc.transport.lookup import Lookups
+from gortc.transport.onward import HopEndpoint, HopFactory, HopProtocol, reach
 from gortc.transport.route import Route
 
 if TYPE_CHECKING:
@@ -40,44 +42,68 @@ class Outbound:
         self.reactor = reactor
         self.hops: dict[Route, Hop] = {}
         self._links: dict[Hop, Link] = {}
-        self._dialled = 0
         self._full = Nowhere(503)
         self._full.trouble = "too many hosts are dialled"
+        self._spent = Nowhere(503)
+        self._spent.trouble = "too many hosts are dialled for you"
         self._unusable = Nowhere(503)
         self._unusable.trouble = "no connection can be made to this host"
         times = settings.times
         self._patience = timers.queue(times.connect, lose_patience)
         self._idle = timers.queue(times.idle, close_idle)
+        self.attempts = timers.queue(times.connect, too_late)
+        self.lookups = Lookups(reactor, settings.lookups_max, settings.hops_max, times.connect)
+        self.configure(settings)
 
-    def route(self, uri: URI) -> Channel | None:
-        """The channel for a first request to a host that is not ours; None where there is no way to it."""
-        route: Route | None = self.settings.routes.get(uri.host)
-        dialled = route is None
+    def configure(self, settings: Settings) -> None:
+        """Where hosts are from now on. Who has no route any more may open nothing here."""
+        self.settings = settings
+        self._hosts: dict[Route, frozenset[str]] = {}
+        for host, route in settings.routes.items():
+            self._hosts[route] = self._hosts.get(route, NO_HOSTS) | {host}
+        self._places = {route.place: route for route in self._hosts if route.secure}
+        for hop in self.hops.values():
+            hop.stand_for(self._hosts.get(hop.route, NO_HOSTS))
+
+    def route(self, uri: URI, owner: Owner | None = None) -> Channel | None:
+        """The channel for a first request to a host that is not ours, of `owner`'s; None where there is no way to
+        it."""
+        route = self.settings.routes.get(uri.host) or self._dial(uri)
         if route is None:
-            if not self.settings.dial or not is_host(uri.host):
-                return None
-            port = f":{uri.port}" if uri.port else ""
-            route = Route(f"wss://{uri.host}{port}{self.settings.path}")
+            return None
         hop = self.hops.get(route)
         if hop is not None:
             return hop
-        if dialled and self._dialled >= self.settings.hops_max:
-            return self._full
-        hop = Hop(self.channels, route, self)
+        hosts = self._hosts.get(route, NO_HOSTS)
+        payer = "" if hosts or owner is None else pays(owner.asker)
+        if not hosts:
+            dialled = [hop.payer for hop in self.hops.values() if hop.dialled]
+            if len(dialled) >= self.settings.hops_max:
+                return self._full
+            if payer and dialled.count(payer) >= self.settings.limits.dials:
+                return self._spent
+        hop = Hop(self.channels, route, self, hosts, payer)
         try:
-            link = Link(hop, self, PublicReactor(self.reactor) if dialled else self.reactor)
+            link = Link(hop, self, self.reactor if hosts else PublicReactor(self.reactor, self.lookups, payer))
         except (OSError, ValueError) as error:  # certificates that can't be read, a name that is none (IDNA)
             self.channels.journal.note("next hop unusable", route.host, error)
             return self._unusable
-        hop.dialled = dialled
-        self._dialled += dialled
         self.hops[route], self._links[hop] = hop, link
         self._idle.start(hop)
         return hop
 
+    def _dial(self, uri: URI) -> Route | None:
+        """The way to a host that no route names. Where one leads to the same place it is that one: whoever is there is
+        the same for all, and has one connection."""
+        if not self.settings.dial or not is_host(uri.host):
+            return None
+        port = f":{uri.port}" if uri.port else ""
+        route = Route(f"wss://{uri.host}{port}{self.settings.path}")
+        return self._places.get(route.place, route)
+
     def sessions(self) -> Iterator[Session]:
         """Every session of every hop."""
-        for hop in (*self.hops.values(), self._full, self._unusable):
+        for hop in (*self.hops.values(), self._full, self._spent, self._unusable):
             yield from hop.sessions.values()
 
     def hurry(self, hop: Hop) -> None:
@@ -94,6 +120,18 @@ class Outbound:
         """It is not used any more."""
         if hop in self._links:
             self._idle.start(hop)
+            if hop.trouble:
+                self.give_up_soon(hop, self.settings.times.back_off_min)
+
+    def give_up_soon(self, hop: Hop, seconds: float) -> None:
+        """Somebody has chosen it, and it can't be reached: it is not tried again unless there is somebody who talks."""
+        if hop.dialled:
+            self.timers.start(seconds, give_up, hop)
+
+    def give_up(self, hop: Hop) -> None:
+        """Now."""
+        if hop in self._links and hop.trouble and not hop.sessions:
+            self.drop(hop, DONE, "unreachable")
 
     def close_idle(self, hop: Hop) -> None:
         """It has not been used for a while."""
@@ -103,7 +141,6 @@ class Outbound:
     def drop(self, hop: Hop, code: int, reason: str) -> Deferred[Any]:
         """Close it and forget it. The Deferred fires when its connection is gone."""
         del self.hops[hop.route]
-        self._dialled -= hop.dialled
         self._patience.stop(hop)
         self._idle.stop(hop)
         hop.window = None
@@ -127,6 +164,24 @@ def close_idle(hop: Hop) -> None:
     hop.outbound.close_idle(hop)
 
 
+def give_up(hop: Hop) -> None:
+    """A hop was left alone for as long as it would be before it is tried again."""
+    hop.outbound.give_up(hop)
+
+
+def too_late(link: Link) -> None:
+    """`link` should have its connection."""
+    link.too_late()
+
+
+def pays(asker: Channel | None) -> str:
+    """For whom a host is dialled: a user, or, where nobody knows who he is, an address; "" for who has no limits."""
+    guest = None if asker is None else asker.guest
+    if guest is None or not guest.limited:
+        return ""
+    return guest.name if guest.asserted else guest.address or guest.name
+
+
 class Link:
     """What keeps a hop connected; `reactor` is what it connects by."""
 
@@ -136,8 +191,10 @@ class Link:
         self.channels = outbound.channels
         self._failures = 0
         self._why = ""
+        self._late = False
         self._opened: float | None = None
         self._pause = 0.0
+        self._attempt: Deferred[Any] | HopProtocol | None = None
         factory = HopFactory(self, outbound.reactor)
         endpoint = HopEndpoint(self, reach(hop.route, reactor, outbound.settings.times.connect))
         self._service = ClientService(endpoint, factory, self._delay, outbound.reactor)
@@ -145,16 +202,45 @@ class Link:
 
     def stop(self) -> Deferred[Any]:
         """Connect no more, and close."""
+        self._end_attempt()
         return self._service.stopService()
+
+    # an attempt: all of it has one time, look-up, TCP, TLS, WebSocket and first frame
+
+    def begin(self, attempt: Deferred[Any]) -> None:
+        """It begins."""
+        self._late = False
+        if not attempt.called:
+            self._attempt = attempt
+        self.outbound.attempts.start(self)
+
+    def made(self, connection: HopProtocol) -> None:
+        """There is a TCP connection."""
+        self._attempt = connection
+
+    def too_late(self) -> None:
+        """It has taken too long."""
+        attempt, self._attempt = self._attempt, None
+        self._late = True
+        if isinstance(attempt, Deferred):
+            attempt.cancel()
+        elif attempt is not None:
+            attempt.give_up()
 
     def opened(self) -> None:
         """The handshake is done, the first frame included."""
+        self._end_attempt()
         self._opened = self.outbound.reactor.seconds()
 
     def failed(self, why: str, pause: float = 0.0) -> None:
         """There is no connection, or no longer, because of `why`; the next attempt waits for `pause` s at least."""
-        self._why = why
+        self._end_attempt()
+        self._why = f"no connection in {self.outbound.settings.times.connect:g} s" if self._late else why
         self._pause = pause
+
+    def _end_attempt(self) -> None:
+        self._attempt = None
+        self.outbound.attempts.stop(self)
 
     def fail(self, why: str) -> None:
         """Nobody shall wait for it any more."""
@@ -174,4 +260,7 @@ class Link:
             self._failures = 0
         self._failures += 1
         most = min(times.back_off_max, times.back_off_min * 2 ** min(self._failures, 30))
-        return max(self._pause, uniform(times.back_off_min, most))
+        pause = max(self._pause, uniform(times.back_off_min, most))
+        if opened is None:
+            self.outbound.give_up_soon(self.hop, pause)
+        return pause

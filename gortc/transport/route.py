@@ -40,10 +40,22 @@ class Route:
     certificate: str | None = field(default=None, validator=_text)
     """A PEM file of what we show there: our certificate, those between it and its root, and the key."""
 
+    own_from: bool = True
+    """Whether the From of what is opened there must be a name at one of the hosts that it is the route of. Off: it
+    relays for others, and is believed. (Where it is trusted it is, anyway.)"""
+    limited: bool = True
+    """Whether it has the limits of a user. (Where it is trusted it has none.)"""
+
     @property
     def host(self) -> str:
         """The host that it names, which names the channel."""
         return urlsplit(self.url).hostname or ""
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """Where it is, however the URL spells it: host, port, path."""
+        parts = urlsplit(self.url)
+        return self.host, parts.port or (443 if self.secure else 80), parts.path or "/"
 
     @property
     def secure(self) -> bool:

@@ -99,7 +99,7 @@ class Place:
 # who is turned away
 
 
-@pytest.mark.proves("C-94")
+@pytest.mark.proves("C-110")
 def test_an_address_that_connects_too_often() -> None:
     place = Place(accepts=Rate(10, 3))
     assert [place.door.admits("192.0.2.1") for _ in range(5)] == [True, True, True, False, False]
@@ -109,7 +109,7 @@ def test_an_address_that_connects_too_often() -> None:
     assert place.journal.counts["connection reset"] == 3
 
 
-@pytest.mark.proves("C-94")
+@pytest.mark.proves("C-110")
 def test_a_household_is_an_address() -> None:
     place = Place(accepts=Rate(10, 2))
     assert [place.door.admits(f"2001:db8:0:1::{at}") for at in (1, 2, 3)] == [True, True, False]
@@ -202,7 +202,7 @@ def test_nothing_is_left_of_who_has_gone() -> None:
 # turns
 
 
-@pytest.mark.proves("C-95")
+@pytest.mark.proves("C-111")
 def test_household_by_household() -> None:
     """Whoever comes late with one thing to say waits for one of each of the others at the most."""
     place = Place(turn=2.5 * STEP)
@@ -215,7 +215,7 @@ def test_household_by_household() -> None:
     assert place.turn() == ["192.0.2.66"] * 3
 
 
-@pytest.mark.proves("C-95")
+@pytest.mark.proves("C-111")
 def test_they_take_no_more_than_their_time() -> None:
     """However many there are, and wherever they come from, each turn of the reactor's."""
     place = Place(turn=5 * STEP)
@@ -229,7 +229,7 @@ def test_they_take_no_more_than_their_time() -> None:
     assert turns == 1000 * 3 / 5
 
 
-@pytest.mark.proves("C-95")
+@pytest.mark.proves("C-111")
 def test_one_at_least() -> None:
     """Though a single one takes longer than that."""
     place = Place(turn=STEP / 10)

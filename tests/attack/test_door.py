@@ -138,7 +138,7 @@ def check_reset(told: Counter[str], counts: Counter[str], where: str) -> None:
         assert counts["connection reset"] == 0
 
 
-@pytest.mark.proves("C-94", "C-95", "C-72")
+@pytest.mark.proves("C-110", "C-111", "C-72")
 @pytest.mark.parametrize(
     ("kind", "where"),
     [
@@ -155,7 +155,7 @@ def test_a_flood_of_connections(victim: Make, page: Page, kind: str, where: str)
     page.add(attack, outcome(told, counts), honest, BEFORE.get((kind, where), ""))
 
 
-@pytest.mark.proves("C-94", "C-95", "C-72")
+@pytest.mark.proves("C-110", "C-111", "C-72")
 @pytest.mark.parametrize(
     ("kind", "where"),
     [("hello", "one address"), ("hello", "200 addresses"), ("half", "200 addresses"), ("secure", "one address")],

@@ -160,7 +160,7 @@ def test_who_goes_without_a_word_is_not_waited_for(street: Street) -> None:
     assert not street.made
 
 
-@pytest.mark.proves("C-94")
+@pytest.mark.proves("C-110")
 def test_who_comes_too_often_is_reset() -> None:
     street = Street(accepts=Rate(1, 2))
     for _ in range(5):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 import pytest
 import txaio.tx
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import MemoryReactorClock
-from zope.interface import implementer
 
 from gortc.jsip.timers import Timers
 from gortc.jsip.times import Times
@@ -448,27 +447,23 @@ def test_connections_that_do_not_last(monkeypatch: pytest.MonkeyPatch) -> None:
 # hosts without a route
 
 
-@implementer(IHostnameResolver)
 class Names:
-    """A resolver with a table; what is not in it is taken for an address."""
+    """Look-ups by a table; what is not in it is an address, or somewhere outside."""
 
-    TABLE = {"inside.example": "192.168.1.1", "public.example": "93.184.216.34"}
+    TABLE = {"inside.example": "192.168.1.1", "public.example": "93.184.216.34", "gw.b.example": "93.184.216.35"}
 
-    def resolveHostName(self, receiver: Any, hostName: str, portNumber: int = 0, *_: Any) -> Any:  # noqa: N802, N803
+    def find(self, payer: str, host: str, port: int) -> Deferred[Any]:
         """At once."""
-        receiver.resolutionBegan(None)
-        address = self.TABLE.get(hostName, hostName)
-        kind = IPv6Address if ":" in address else IPv4Address
-        receiver.addressResolved(kind("TCP", address, portNumber))
-        receiver.resolutionComplete()
+        address = self.TABLE.get(host, "93.184.216.99" if host.endswith(".example") else host)
+        return succeed([(AF_INET6 if ":" in address else AF_INET, 0, 0, "", (address, port))])
 
 
 def dialler(reactor: MemoryReactorClock, dial: bool = True, **settings: Any) -> Lab:
     """A node that dials."""
-    reactor.installNameResolver(Names())
     lab = Lab(default, clock=reactor, realm="a.test", dial=dial, **settings)
     channels = lab.node.channels
-    channels.outbound = Outbound(channels, lab.settings, Timers(reactor, lambda: None), reactor)
+    channels.outbound = out = Outbound(channels, lab.settings, Timers(reactor, lambda: None), reactor)
+    out.lookups = Names()  # type: ignore[assignment]
     use(reactor)
     return lab
 
@@ -565,7 +560,7 @@ def test_too_many_hosts_are_dialled() -> None:
 
 def test_the_resolver_stays_as_it_is() -> None:
     with pytest.raises(NotImplementedError):
-        PublicReactor(MemoryReactorClock()).installNameResolver(None)  # type: ignore[arg-type]
+        PublicReactor(MemoryReactorClock(), Names(), "").installNameResolver(None)  # type: ignore[arg-type]
 
 
 # the settings
