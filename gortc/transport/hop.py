@@ -34,20 +34,21 @@ class Hop(PeerChannel):
         who is there answers what it is asked, and may ask for nothing itself."""
         route = self.route
         self.dialled = not hosts
-        self.trusted = route.trusted and not self.dialled
-        before, self.guest = self.guest, None
-        if not self.trusted:
-            self.guest = Guest(
+        if route.trusted and hosts:
+            self.meet(None)
+            return
+        self.meet(
+            Guest(
                 route.host,
                 route.host,
                 asserted="",
                 own_from=route.own_from and not self.dialled,
                 limited=route.limited or self.dialled,
+                told=False,
                 opens=not self.dialled,
                 hosts=hosts,
             )
-            if before is not None:
-                self.guest.wait_until = before.wait_until
+        )
 
     def refusal(self) -> int:
         """A first request waits while the first connection is made, a short time."""

@@ -64,15 +64,13 @@ class Victim:
     def __init__(
         self, folder: Path, settings: str, level: str = "info", rtc: str = "", api: bool = False, **plugins: str
     ) -> None:
-        """`rtc`: it listens there as well, an endpoint string and a comma. `api`: it has a management API. `plugins` are
-        the texts of further services, by their modules."""
+        """`rtc`: it listens there as well, an endpoint string and a comma. `api`: it has a management API. `plugins`
+        are the texts of further services, by their modules."""
         self._census_port = free_port()
         self.folder = plugin_folder(folder, talk=TALK, **plugins)
         config = self.folder / "some.tac"
         api_at = "tcp:0:interface=127.0.0.1" if api else ""
-        config.write_text(
-            CONFIG.format(settings=settings, census=self._census_port, level=level, api=api_at, rtc=rtc)
-        )
+        config.write_text(CONFIG.format(settings=settings, census=self._census_port, level=level, api=api_at, rtc=rtc))
         self.process = Process(folder, "-y", str(config), path=f"{os.environ.get('PYTHONPATH', '')}:{ROOT}")
         self.port = self.process.ports()[0]
         self.node = Node(self.process, self.port, REALM)
