@@ -14,7 +14,8 @@ settings = configure(
     realm="gortc.local",
     domains=(),
 
-    # Where peers connect: Twisted endpoint strings, such as tcp:8080 (every interface) or unix:/run/gortc.sock,
+    # Where peers connect: Twisted endpoint strings, such as tcp:8080 (every interface) or unix:/run/gortc.sock:mode=660
+    # (without a mode, for our own user alone),
     # and the path of the WebSocket URL, ws://HOST:8080/rtc?userid=USERID.
     rtc=("tcp:8080:interface=127.0.0.1",),
     path="/rtc",
@@ -103,6 +104,15 @@ settings = configure(
     log_file="-",
     trace=False,  # True: each message is logged, in full
 
+    # How much is logged: so many characters of a value, bytes of an event, lines a second of one kind, bytes a second in
+    # all; lines a second about what was dropped for one reason, and of those of one channel or address (a second, at once).
+    log_value_max=500,
+    log_line_max=8192,
+    log_per_second=100,
+    log_bytes_per_second=32768,
+    drop_log_per_second=10,
+    drop_log_of_one=Rate(0.2, 5),
+
     # What is kept to show what a call did: so many bytes of the last messages; and the folder of the files that operators
     # have the messages of a user or number written to, which have so many bytes at most.
     trace_bytes=16777216,
@@ -113,7 +123,7 @@ settings = configure(
     # bytes that may wait for a peer that does not read; the messages for one that has no connection; the
     # open requests of a dialogue (more get 503), and those that wait for a service to read them (more get 480); so many
     # bad messages in so many seconds close its connection; so many connections a second are closed when a drained server
-    # leaves; so many lines a second about what was dropped.
+    # leaves.
     frame_max=65536,
     handshake_seconds=10.0,
     handshake_max=16384,
@@ -124,7 +134,6 @@ settings = configure(
     garbage_max=20,
     garbage_seconds=10.0,
     closes_per_second=500,
-    drop_log_per_second=10,
 
     # Overload: above this load (a part of the time of one core), or this lag in seconds, new sessions get 503 in part,
     # until both are below the low marks. Who gets it is to wait from 1 to twice so many seconds, by chance.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from twisted.logger import Logger
 
+from gortc.admission.addresses import household
 from gortc.dispatch import Dispatcher
 from gortc.jsip.gate import Gate
 from gortc.jsip.layers import Journal
@@ -16,6 +17,7 @@ from gortc.jsip.tape import Tape
 from gortc.jsip.timers import Clock, Timers
 from gortc.jsip.transactions import Transactions
 from gortc.jsip.uri import parse
+from gortc.oam.lines import Whole
 from gortc.oam.log import DropLog
 from gortc.service.interfaces import IServiceLogic
 from gortc.service.registry import Registry, plan
@@ -26,7 +28,8 @@ _messages = Logger(namespace="gortc.trace")
 
 
 def _trace(direction: str, channel: str, headers: Headers) -> None:
-    _messages.info("{direction} {channel} {headers}", direction=direction, channel=channel, headers=headers)
+    text = "{direction} {channel} {headers}"
+    _messages.info(text, direction=direction, channel=channel, headers=Whole(headers), log_whole=True)
 
 
 class Node:
@@ -37,7 +40,7 @@ class Node:
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._drops = drops = DropLog(clock, settings.drop_log_per_second)
+        self.drops = drops = DropLog(clock, settings.drop_log_per_second, settings.drop_log_of_one)
         domains = settings.own_domains
         realm = parse(settings.realm).host
         self.settings = settings
@@ -48,6 +51,7 @@ class Node:
         self.syntax = Syntax(self.journal, self.tape, settings.frame_max)
         self.tracers: dict[Trace, None] = {}
         self.channels = Channels(self.timers, self.journal, self.syntax, settings)
+        drops.source_of = self._source
         self.transactions = Transactions(self.timers, settings.times, self.journal, settings.requests_max)
         self.meters = Timers(clock, drops.failed)  # no call waits for one of these
         self.gate = Gate(self.meters, self.journal, self.syntax, settings.limits, settings.retry_after)
@@ -72,7 +76,7 @@ class Node:
     def configure(self, settings: Settings) -> None:
         """Go on with other settings, as far as they can change while it runs (`gortc.reconfigure`)."""
         self.settings = settings
-        self._drops.per_second = settings.drop_log_per_second
+        self.drops.configure(settings)
         self.services.unread_max = settings.unread_max
         for context in self.services:
             context.unread_max = settings.unread_max
@@ -94,6 +98,13 @@ class Node:
     def _trace(self, direction: str, channel: str, headers: Headers) -> None:
         for tracer in list(self.tracers):
             tracer(direction, channel, headers)
+
+    def _source(self, name: str) -> str:
+        """Who makes noise as `name`, a channel's or an address: where nobody is asked who he is, an address has any
+        number of names."""
+        channel = self.channels.by_name.get(name)
+        guest = channel.guest if channel is not None else None
+        return household(name) if guest is None else guest.name if guest.asserted else guest.address or guest.name
 
     def load(self, found: Mapping[str, IServiceLogic]) -> None:
         """Load the services that were `found`, as the settings want them. Raises ServiceError."""

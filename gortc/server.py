@@ -20,7 +20,8 @@ from gortc.admission.interfaces import Ask, IAuthenticator
 from gortc.drain import REASON, Drain
 from gortc.jsip.timers import Clock, Timers
 from gortc.node import Node
-from gortc.oam.log import Level, observer
+from gortc.oam.budget import TOLD
+from gortc.oam.log import Level, Observer, observer
 from gortc.oam.management import Management
 from gortc.oam.systemd import Systemd
 from gortc.overload import Overload
@@ -70,6 +71,7 @@ class Server(Service):
         self.api_ports: list[IListeningPort] = []
         self.reactor = self._reactor = reactor
         self._level = Level(settings.log_level)
+        self.log: Observer | None = None
         self._log_file = log_file
         self._reread = reread
         self._systemd = Systemd(reactor)
@@ -78,7 +80,8 @@ class Server(Service):
         """Bring the log's format and level along to the application."""
         if isinstance(parent, Componentized) and self._log_file is not None:
             settings = self.settings
-            parent.setComponent(ILogObserver, observer(self._level, settings.log_format, self._log_file))
+            self.log = observer(self._level, settings.log_format, self._log_file, settings)
+            parent.setComponent(ILogObserver, self.log)
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:  # noqa: N802
@@ -88,6 +91,7 @@ class Server(Service):
         asks = self._authenticators()
         self._factory = factory = RtcFactory(self.node.channels, self.settings, timers, self._reactor, asks)
         self.overload = Overload(self.node.gate, self.settings, timers, self.node.journal)
+        self._log_beats = timers.queue(TOLD, tell_log)
         try:
             check_routes(self.settings)
         except (OSError, ValueError) as error:
@@ -147,6 +151,8 @@ class Server(Service):
     def configure(self, settings: Settings) -> None:
         """Go on with other settings, as far as they can change while it runs (`gortc.reconfigure`)."""
         self._level.set(settings.log_level)
+        if self.log is not None:
+            self.log.configure(settings)
         self._factory.configure(settings)
         self.overload.settings = settings
         self._outbound.configure(settings)
@@ -185,6 +191,7 @@ class Server(Service):
         for url in self.api_urls():
             _log.info("management on {url}", url=url)
         self.overload.start()
+        self._log_beats.start(self)
         self._reactor.callWhenRunning(self._running)
         spare_the_collector()
 
@@ -192,6 +199,13 @@ class Server(Service):
         """The reactor turns."""
         signals.mind(self, self._reactor)
         self._systemd.ready(", ".join(self.urls()))
+
+    def tell_log(self) -> None:
+        """Say what the log has left out."""
+        self.node.drops.tell()
+        if self.log is not None:
+            self.log.tell()
+        self._log_beats.start(self)
 
     def urls(self) -> list[str]:
         """Where peers connect."""
@@ -208,6 +222,7 @@ class Server(Service):
         self._systemd.stopping("stopping")
         self._systemd.gone()
         self.overload.stop()
+        self._log_beats.stop(self)
         self.management.stop()
         stops = self._stop_listening()
         stops += [port.stopListening() for port in self.api_ports]
@@ -225,6 +240,11 @@ class Server(Service):
     def _stop_listening(self) -> list[Any]:
         ports, self.ports = self.ports, []
         return [port.stopListening() for port in ports]
+
+
+def tell_log(server: Server) -> None:
+    """It is time to."""
+    server.tell_log()
 
 
 def url(port: IListeningPort, scheme: str) -> str:

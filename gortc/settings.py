@@ -11,7 +11,7 @@ from urllib.parse import quote
 from attrs import Attribute, field, frozen
 from twisted.internet.endpoints import _parse as parse_endpoint
 
-from gortc.admission.limits import Limits
+from gortc.admission.limits import Limits, Rate
 from gortc.jsip.times import Times
 from gortc.jsip.uri import BadURI, parse
 from gortc.service.registry import Use
@@ -20,6 +20,7 @@ from gortc.transport.route import Route
 
 LEVELS = ("debug", "info", "warn", "error", "critical")
 FORMATS = ("text", "json")
+DROP_LOG_OF_ONE = Rate(0.2, 5)
 LOOPBACK = "loopback"
 NONE = "none"
 
@@ -191,6 +192,14 @@ def _limits(value: Any) -> str | None:
     return None if isinstance(value, Limits) else "must be a Limits object"
 
 
+def _size(least: int) -> Any:
+    return lambda value: None if type(value) is int and value >= least else f"must be an integer from {least}"
+
+
+def _a_rate(value: Any) -> str | None:
+    return None if isinstance(value, Rate) else "must be a Rate object"
+
+
 def _log_file(value: Any) -> str | None:
     return None if isinstance(value, str) and value else "must be a file name, or - for standard output"
 
@@ -269,6 +278,18 @@ class Settings:
     """Where the log goes; - is standard output."""
     trace: bool = _setting(False, _flag)
     """Whether each message is logged."""
+    log_value_max: int = _setting(500, _size(80))
+    """A value in a line of the log has so many characters at most."""
+    log_line_max: int = _setting(8192, _size(1024))
+    """An event in the log has so many bytes at most, with its traceback."""
+    log_per_second: int = _setting(100, _positive)
+    """So many lines a second of one kind; the rest are told as a number."""
+    log_bytes_per_second: int = _setting(32768, _size(1024))
+    """The log grows by so many bytes a second, and by no more in the long run."""
+    drop_log_per_second: int = _setting(10, _positive)
+    """So many lines a second about what was dropped for one reason, and so many tracebacks from one place."""
+    drop_log_of_one: Rate = _setting(DROP_LOG_OF_ONE, _a_rate)
+    """Such lines of one channel or address."""
     trace_bytes: int = _setting(16777216, _not_negative)
     """So many bytes of the last messages are kept, to show what a call did; 0: none."""
     trace_folder: str = _setting("traces", _file_name)
@@ -297,8 +318,6 @@ class Settings:
     """See `garbage_max`."""
     closes_per_second: int = _setting(500, _positive)
     """So many connections a second are closed when a drained server leaves, so that not all come back at once."""
-    drop_log_per_second: int = _setting(10, _positive)
-    """At most so many lines a second about dropped messages; the rest are counted only."""
     load_high: float = _setting(0.97, _positive)
     """Above this part of its time at work, where what is due is `lag_low` late as well, the server turns a part of new
     sessions away (503); more than 1.0: never."""

@@ -12,6 +12,7 @@ from attrs import evolve, fields
 
 from gortc import Route, Settings, Times, Use
 from gortc.admission import Limits, Rate
+from gortc.oam.log import observer
 from gortc.reconfigure import LIVE, NotApplied, differences, reconfigure
 from gortc.server import Server
 from gortc.tap import read_config
@@ -24,6 +25,8 @@ OTHER: dict[str, Any] = {
     "handshake_seconds": 2.0, "hops_max": 2, "lag_high": 1.0, "lag_low": 0.2, "limits": Limits(dialogues=2),
     "load_high": 0.9, "load_low": 0.5, "log_level": "debug", "nodes": ("b.example",), "origins": ("https://a.example",),
     "own_from": False, "proxies": ("10.0.0.0/8",), "proxy_header": "Forwarded", "requests_max": 3, "retry_after": 9,
+    "drop_log_of_one": Rate(2, 3), "log_bytes_per_second": 1024, "log_line_max": 2048, "log_per_second": 3,
+    "log_value_max": 100,
     "routes": {"b.example": Route("ws://127.0.0.1:1/rtc")}, "select_by_host": True, "services": {"echo": {"a": 1}},
     "trace": True, "trusted_nodes": ("b.example",), "unread_max": 5, "unsent_max": 9999, "waiting_max": 4,
 }  # fmt: skip
@@ -38,7 +41,8 @@ SEEN: dict[str, Callable[[Server], Any]] = {
     "apis": lambda server: {"conference.v1": server.management.apis.loaded["conference.v1"].context.config},
     "closes_per_second": lambda server: server.drain._node.settings.closes_per_second,
     "dial": lambda server: server._outbound.settings.dial,
-    "drop_log_per_second": lambda server: server.node._drops.per_second,
+    "drop_log_of_one": lambda server: server.node.drops._budget.each,
+    "drop_log_per_second": lambda server: server.node.drops._budget.rate.per_second,
     "frame_max": lambda server: server._factory.maxFramePayloadSize and server._factory.reading.frame_max,
     "garbage_max": lambda server: server.node.channels.garbage_max,
     "garbage_seconds": lambda server: server.node.channels.garbage_seconds,
@@ -50,7 +54,11 @@ SEEN: dict[str, Callable[[Server], Any]] = {
     "limits": lambda server: Limits(dialogues=server.node.gate._dialogues_max),
     "load_high": lambda server: server.overload.settings.load_high,
     "load_low": lambda server: server.overload.settings.load_low,
+    "log_bytes_per_second": lambda server: server.log and server.log._all.per_second,
     "log_level": lambda server: server._level.predicate.logLevelForNamespace("").name,
+    "log_line_max": lambda server: server.log and server.log._sizes.event,
+    "log_per_second": lambda server: server.log and server.log._lines.rate.per_second,
+    "log_value_max": lambda server: server.log and server.log._sizes.value,
     "nodes": lambda server: tuple(server._factory.admission._nodes),
     "origins": lambda server: tuple(server._factory._origins),
     "own_from": lambda server: server._factory.admission._own_from,
@@ -79,6 +87,7 @@ def site(server: Server) -> Any:
 def desk(tmp_path: Path) -> Any:
     """A server with its plugins."""
     made = Desk(tmp_path, start=True)
+    made.server.log = observer("info", "text", "-")
     yield made
     made.server.stopService()
 

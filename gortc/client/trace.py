@@ -22,6 +22,7 @@ from gortc.client.ladder_mermaid import as_mermaid
 from gortc.client.ladder_svg import as_svg
 from gortc.jsip.message import Headers
 from gortc.jsip.uri import is_party
+from gortc.printable import printable_lines
 
 FORMATS: dict[str, Callable[[Ladder], str]] = {"text": as_text, "mermaid": as_mermaid, "svg": as_svg}
 ROWS_MAX = 5000
@@ -103,13 +104,21 @@ def _read(data: bytes) -> Said | None:
     try:
         if not text.startswith("{"):
             match = _AS_TEXT.fullmatch(text)
-            return None if match is None else _logged(match[1], match[2], match[3], ast.literal_eval(match[4]))
+            return None if match is None else _logged(match[1], match[2], match[3], _headers(match[4]))
         record = orjson.loads(text)
         if record.get("source") == LOGGER:
             return _logged(record["time"], record["direction"], record["channel"], record["headers"])
         return _said(record["time"], record["from"], record["to"], record["message"])
     except (ArithmeticError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
         return None
+
+
+def _headers(text: str) -> Any:
+    """JSON; older servers wrote Python."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return ast.literal_eval(text)
 
 
 def _logged(time: Any, direction: Any, channel: Any, headers: Any) -> Said:
@@ -157,7 +166,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             sys.stdout.write(drawing)
     except (TraceError, OSError) as error:
-        print(f"gortc-ua: {error}", file=sys.stderr)
+        print(printable_lines(f"gortc-ua: {error}"), file=sys.stderr)
         return 2
     return 0
 

@@ -1,32 +1,40 @@
-"""Log observers: one line an event, as text or as JSON, and a limit on lines about dropped messages."""
+"""The log: what goes well is silent, and what is said is bounded. docs/operations.md, "The log".
+
+Everything that is logged comes through one observer, whoever logs it: ourselves, services, Twisted. So there, and
+nowhere else, lines are counted, and what is in them is made fit to be read (`gortc.oam.lines`).
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from datetime import datetime, timezone
+from math import ceil
+from time import monotonic
 from typing import Any, Final
 
-import orjson
-from twisted.logger import (
-    FileLogObserver,
-    FilteringLogObserver,
-    ILogObserver,
-    LogEvent,
-    Logger,
-    LogLevel,
-    LogLevelFilterPredicate,
-    eventAsText,
-    formatEvent,
-)
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, LogLevelFilterPredicate, PredicateResult
+from zope.interface import implementer
 
+from gortc.admission.limits import Rate
 from gortc.jsip.message import Message
 from gortc.jsip.timers import Clock
+from gortc.oam.budget import Buckets, Budget
 from gortc.oam.doors import hide
 from gortc.oam.files import Lines
+from gortc.oam.lines import WHOLE, Sizes, as_json, as_text
+from gortc.settings import DROP_LOG_OF_ONE, Settings
 
+BURST: Final = 60
+"""What may be written at once: lines, or bytes, of so many seconds."""
+__all__ = ["DropLog", "Level", "Observer", "as_json", "as_text", "observer"]
+
+OURS: Final = ("gortc.", "slp.", "api.", "auth.")
+"""Whose lines are meant for operators: the server's, and the plugins'. What libraries say is mostly of a connection."""
+SHARES: Final = 32
+"""So many kinds can be loud without taking from each other what each has for itself, of half of the bytes."""
 _NAMES = ("Type", "Code", "DialogueID", "CSeq")
-_LEGACY = frozenset(("format", "isError", "message", "system", "time"))
+
+_log = Logger(namespace="gortc.log")
 
 
 class Level:
@@ -40,97 +48,124 @@ class Level:
         self.predicate.setLogLevelForNamespace("", LogLevel.levelWithName(name))
 
 
-def observer(level: Level | str, form: str, file: str) -> ILogObserver:
-    """Write events of at least `level` to `file` (- is standard output) in the format `form`."""
-    predicate = (Level(level) if isinstance(level, str) else level).predicate
+def observer(level: Level | str, form: str, file: str, settings: Settings | None = None) -> Observer:
+    """Writes events of at least `level` to `file` (- is standard output) in the format `form`."""
     out: Any = sys.stdout if file == "-" else Lines(file)
-    write = FileLogObserver(out, as_json if form == "json" else as_text)
-    return FilteringLogObserver(write, [predicate])
+    return Observer(Level(level) if isinstance(level, str) else level, form, out, settings or Settings())
 
 
-def as_text(event: LogEvent) -> str | None:
-    """A line: time, level, source, what happened; a traceback follows on lines of its own."""
-    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-    if not text:
-        return None
-    return f"{_time(event)} {event['log_level'].name:5} [{event.get('log_namespace', '-')}] {text}\n"
+@implementer(ILogObserver)
+class Observer:
+    """Writes what is logged to `out`, as much of it as the `settings` let through."""
+
+    def __init__(
+        self, level: Level, form: str, out: Any, settings: Settings, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._level = level
+        self._form = as_json if form == "json" else as_text
+        self._out = out
+        self._now = clock
+        self._bytes: Buckets[None] = Buckets()
+        self._shares: Buckets[str] = Buckets()
+        rate = Rate(1, 1)
+        self._lines = Budget(rate, rate, self._told)
+        self._others = Budget(rate, rate, self._told)
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Go on with other settings."""
+        self._sizes = Sizes(settings.log_value_max, settings.log_line_max)
+        self._all = everything = _rate(settings.log_bytes_per_second, BURST, 2 * SHARES * settings.log_line_max)
+        self._common = Rate(everything.per_second, everything.burst // 2)
+        self._share = Rate(everything.per_second / SHARES, everything.burst // 2 // SHARES)
+        self._lines.rate = _rate(settings.log_per_second, BURST)
+        self._others.rate, self._others.each = _rate(settings.drop_log_per_second), settings.drop_log_of_one
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write one, or count it."""
+        if self._level.predicate(event) == PredicateResult.no:
+            return
+        now = self._now()
+        kind = _kind(event)
+        if not (event.get("log_counted") or self._admits(now, kind, event)):
+            return
+        text = self._form(event, self._sizes)
+        if text and (WHOLE in event or self._has_room(now, kind, len(text.encode()))):
+            self._out.write(text)
+            self._out.flush()
+
+    def tell(self) -> None:
+        """Time goes by: say what was left out."""
+        now = self._now()
+        self._lines.tell(now)
+        self._others.tell(now)
+        self._shares.sweep(now)
+
+    def _admits(self, now: float, kind: str, event: LogEvent) -> bool:
+        if WHOLE in event:
+            return True
+        if "log_failure" not in event and str(event.get("log_namespace")).startswith(OURS):
+            return self._lines.admits(now, kind)
+        return self._others.admits(now, kind, str(event.get("channel") or event.get("address") or ""))
+
+    def _has_room(self, now: float, kind: str, size: int) -> bool:
+        """Half of the bytes are anybody's, half are kept for kinds that have written no more than their share."""
+        has_share = self._shares.has(kind, now, self._share, size)
+        if not self._bytes.has(None, now, self._all if has_share else self._common, size):
+            self._lines.leave_out(now, kind)
+            return False
+        self._bytes.take(None, now, self._all, size)
+        if has_share:
+            self._shares.take(kind, now, self._share, size)
+        return True
+
+    def _told(self, kind: str, number: int) -> None:
+        _log.warn("{count} more lines were left out: {reason}", count=number, reason=kind, log_counted=True)
 
 
-def as_json(event: LogEvent) -> str | None:
-    """A line of JSON: the same, with the event's own fields as they are."""
-    record: dict[str, Any] = {
-        "time": _time(event),
-        "level": event["log_level"].name,
-        "source": event.get("log_namespace"),
-        "event": formatEvent(event),
-    }
-    if "log_failure" in event:
-        record["traceback"] = event["log_failure"].getTraceback()
-    for name, value in event.items():
-        if not name.startswith("log_") and name not in record and name not in _LEGACY:
-            record[name] = value
-    return orjson.dumps(record, default=str, option=orjson.OPT_NON_STR_KEYS).decode() + "\n"
+def _rate(per_second: float, seconds: int = 1, least: int = 1) -> Rate:
+    """What comes in so many seconds may come at once."""
+    return Rate(per_second, max(ceil(per_second * seconds), least))
 
 
-def _time(event: LogEvent) -> str:
-    moment = datetime.fromtimestamp(event["log_time"], timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-LOGGED_MAX: Final = 200
-"""So many characters of what a client of the management API says are logged, of each thing that it says."""
-
-
-def logged(text: str) -> str:
-    """What a client has chosen, for a line of a log: cut, and what can't be printed is escaped."""
-    short = text if len(text) <= LOGGED_MAX else f"{text[: LOGGED_MAX - 3]}..."
-    return short if short.isprintable() else short.encode("unicode_escape").decode("ascii")
-
-
-class Ration:
-    """So many lines a second, at most, and how many more there were."""
-
-    def __init__(self, clock: Clock, per_second: Callable[[], int]) -> None:
-        self._clock = clock
-        self._per_second = per_second
-        self._second = 0
-        self._lines = 0
-        self._silent = 0
-
-    def take(self) -> int | None:
-        """Whether there may be one now: None, or how many were left out before it."""
-        second = int(self._clock.seconds())
-        silent = 0
-        if second != self._second:
-            silent = self._silent
-            self._second, self._lines, self._silent = second, 0, 0
-        self._lines += 1
-        if self._lines <= self._per_second():
-            return silent
-        self._silent += 1
-        return None
+def _kind(event: LogEvent) -> str:
+    """What is of one kind: what we say in one place; all that a plugin says, whose words may be anybody's."""
+    reason = event.get("reason") if event.get("log_counted") else None
+    namespace = str(event.get("log_namespace", "-"))
+    if reason is not None:
+        return str(reason)
+    what = " failed" if "log_failure" in event else ""
+    return f"{namespace}{what}: {event.get('log_format')}" if namespace.startswith("gortc.") else namespace + what
 
 
 class DropLog:
-    """The lines about dropped messages: at most so many a second, the rest told as a number."""
+    """The lines about dropped messages. `source_of` says whose channel one is, where a name is anybody's to choose."""
 
-    def __init__(self, clock: Clock, per_second: int) -> None:
-        self.per_second = per_second
-        """So many lines a second."""
+    def __init__(self, clock: Clock, per_second: float, of_one: Rate = DROP_LOG_OF_ONE) -> None:
+        self._now = clock.seconds
         self._log = Logger(namespace="gortc.stack")
-        self._ration = Ration(clock, lambda: self.per_second)
+        self._budget = Budget(_rate(per_second), of_one, self._told)
+        self.source_of: Callable[[str], str] = str
+
+    def configure(self, settings: Settings) -> None:
+        """Go on with other settings."""
+        self._budget.rate, self._budget.each = _rate(settings.drop_log_per_second), settings.drop_log_of_one
 
     def line(self, reason: str, channel: str, detail: object) -> None:
         """Log that something of `channel` was dropped or refused for `reason`; of a message, what names it."""
-        left_out = self._ration.take()
-        if left_out is None:
-            return
-        if left_out:
-            self._log.warn("{count} more were dropped or refused", count=left_out)
-        names = {name: detail.headers.get(name) for name in _NAMES} if isinstance(detail, Message) else {}
-        text = "{reason}: {detail}, channel {channel}"
-        self._log.warn(text, reason=reason, channel=channel, detail=hide(str(detail))[:200], **names)
+        if self._budget.admits(self._now(), reason, self.source_of(channel)):
+            names = {name: detail.headers.get(name) for name in _NAMES} if isinstance(detail, Message) else {}
+            text = "{reason}: {detail}, channel {channel}"
+            self._log.warn(text, reason=reason, channel=channel, detail=hide(str(detail)), log_counted=True, **names)
 
     def failed(self) -> None:
         """Log the exception being handled, a defect of ours, with its traceback."""
         self._log.failure("the stack failed; the message is lost")
+
+    def tell(self) -> None:
+        """Time goes by: say what was left out."""
+        self._budget.tell(self._now())
+
+    def _told(self, kind: str, number: int) -> None:
+        text = "{count} more were dropped or refused: {reason}"
+        self._log.warn(text, count=number, reason=kind, log_counted=True)

@@ -17,16 +17,18 @@ from gortc.oam.access import NOBODY, Access, Who
 from gortc.oam.apis import Apis
 from gortc.oam.doors import hide
 from gortc.oam.exchange import BODY_MAX, Asking, Site
-from gortc.oam.files import AccessLog
+from gortc.oam.files import AccessLog, Ration
 from gortc.oam.interfaces import Asked
-from gortc.oam.log import Ration, logged
 from gortc.oam.openapi import document
 from gortc.oam.paths import Operation, Table, Target, read
 from gortc.oam.route import BAD_VALUE, FAILED, JSON, OK, OPEN, READ, Answer, Problem, Query, Route, Text
+from gortc.printable import line
 from gortc.settings import Settings
 
 __all__ = ["BODY_MAX", "site"]
 
+LOGGED_MAX: Final = 200
+"""So many characters of what a client says are logged, of each thing that it says."""
 FIELDS_MAX: Final = 100
 """A query has so many fields at most."""
 
@@ -151,10 +153,10 @@ class Desk:
         path = f"/{asking.operation.path}" if asking.operation else asking.target.partition("?")[0]
         row = {
             "address": getattr(asking.getClientAddress(), "host", ""),
-            "who": logged(who.name),
+            "who": line(who.name, LOGGED_MAX),
             "role": who.role,
-            "method": logged(asking.method.decode("ascii")),
-            "path": logged(hide(path)),
+            "method": line(asking.method.decode("ascii"), LOGGED_MAX),
+            "path": line(hide(path), LOGGED_MAX),
             "status": status,
         }
         ms = round(1000 * (self._now() - asking.came_at), 3)

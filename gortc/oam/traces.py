@@ -15,7 +15,6 @@ from gortc.jsip.message import Headers
 from gortc.jsip.timers import Timers
 from gortc.oam.files import Lines
 from gortc.oam.history import is_about
-from gortc.oam.log import logged
 from gortc.oam.route import BAD_PATH, BAD_VALUE, NOT_NOW, OPERATE, READ, Answer, Problem, Query, Route, number
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Traces:
         self.by_name[trace.name] = trace
         self._node.trace(self.note, True)
         self._timers.start(60.0 * minutes, end, trace)
-        _log.info("trace of {party} begins: {path}", party=logged(party), path=lines.path)
+        _log.info("trace of {party} begins: {path}", party=party, path=lines.path)
         return trace
 
     def end(self, name: str, why: str) -> None:
@@ -85,7 +84,7 @@ class Traces:
         trace.lines.close()
         if not self.by_name:
             self._node.trace(self.note, False)
-        _log.info("trace of {party} ends, {why}: {path}", party=logged(trace.party), why=why, path=trace.lines.path)
+        _log.info("trace of {party} ends, {why}: {path}", party=trace.party, why=why, path=trace.lines.path)
 
     def stop(self) -> None:
         """The server stops."""

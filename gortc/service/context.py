@@ -95,11 +95,11 @@ class Context:
             self._dispatch = None
             gone(self)
 
-    def failed(self, failure: Failure, dialogues: list[str]) -> None:
-        """An instance has failed: its traceback, once, with its dialogues."""
+    def failed(self, failure: Failure, dialogues: list[str], channel: str = "") -> None:
+        """An instance has failed: its traceback, once, with its dialogues; `channel` is whose request it was."""
         self.failures += 1
         text = "service {service} failed, dialogues {dialogues}"
-        self.log.failure(text, failure, service=self.name, dialogues=dialogues)
+        self.log.failure(text, failure, service=self.name, dialogues=dialogues, channel=channel)
 
 
 def let_go(context: Context) -> None:

@@ -213,7 +213,9 @@ class Task(Owner):
 
     def _fail(self, failure: Failure) -> None:
         dialogues = [session.dialogue_id for session in self.sessions]
-        self.context.failed(failure, dialogues)
+        first = self.first
+        channel = first.session.channel.name if first is not None and first.method != START else ""
+        self.context.failed(failure, dialogues, channel)
         self.end(500, "service failed", {"Reason": "service failed"})
 
     # what the instance may do

@@ -92,7 +92,8 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
             self._retry_after = max(1, ceil(many.wait))
             raise ConnectionDeny(many.code, many.reason) from None
         except Refused as refused:
-            self.factory.channels.journal.note("not admitted", self.name, refused.log or str(refused))
+            who = self.counted or self.address or self.name  # a name is anybody's to choose
+            self.factory.channels.journal.note("not admitted", who, f"{self.name}: {refused.log or refused}")
             raise ConnectionDeny(refused.code, refused.reason) from None
         except CancelledError:
             raise ConnectionDeny(503, "it has gone") from None

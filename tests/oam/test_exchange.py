@@ -18,7 +18,7 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
 from gortc.oam.exchange import BODY_MAX, LINGER
-from gortc.oam.log import LOGGED_MAX
+from gortc.oam.site import LOGGED_MAX
 from gortc.settings import Settings
 from tests.oam.desk import Desk, Waiting
 
