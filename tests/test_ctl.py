@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gortc.ctl.client import Client, Failed, told
+from gortc.ctl.client import Client, Failed, named, told
 from gortc.ctl.main import COMMANDS, main
 from gortc.ctl.show import show
 
@@ -84,7 +84,12 @@ def test_what_is_shown() -> None:
     lines = shown({"code": 0, "msg": "OK", "rows": rows, "more": True, "in": {"side": [1, 2]}, "nobody": []})
     assert lines[0].split() == ["in.side", "1,", "2"]
     assert lines[1].split() == ["nobody", "none"]
-    assert [line.split() for line in lines[2:6]] == [["rows"], ["name", "number"], ["a", "[b]", "1"], ["?[2J", "-"]]
+    assert [line.split() for line in lines[2:6]] == [
+        ["rows"],
+        ["name", "number"],
+        ["a", "[b]", "1"],
+        ["\\u001b[2J", "-"],
+    ]
     assert lines[6] == "there are more: --offset, --limit"
 
 
@@ -164,7 +169,7 @@ def test_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     if as_json:
         assert json.loads(lines[0]) == SAID
     else:
-        assert lines[0].endswith(".250 alice@gortc.local -> gortc: INVITE 400?[2J d 1")
+        assert lines[0].endswith(".250 alice@gortc.local -> gortc: INVITE 400\\u001b[2J d 1")
 
 
 def test_a_session_has_its_ladder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,3 +196,59 @@ def test_shells_complete(shell: str, capsys: pytest.CaptureFixture[str]) -> None
 def test_operations_names_every_command() -> None:
     text = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
     assert [name for name in COMMANDS if f"gortcctl {name}" not in text] == []
+
+
+HOSTILE = "x\n\x1b[2J\u202e\u200b:smile:[red]\x9b\ufe0f"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_nothing_that_is_told_moves_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    """Names, values, rows and their columns, texts: whichever the server says, and whoever has chosen it."""
+    row = {HOSTILE: HOSTILE, "list": [HOSTILE], "number": 1}
+    answers = {
+        "status": {"code": 0, HOSTILE: HOSTILE, "counts": {HOSTILE: 1}, "rows": [row]},
+        "sessions": {"code": 0, HOSTILE: [row]},
+        "stack": f"one\ntwo {HOSTILE[1:]}\n",
+    }
+    for command, answer in answers.items():
+        monkeypatch.setattr(Client, "ask", lambda *words, told=answer, **query: told)
+        assert main([*(["--json"] if as_json else []), command]) == 0
+        out = capsys.readouterr().out
+        assert [line for line in out.split("\n") if not line.isprintable()] == []
+        assert ":smile:[red]" in out
+        assert "\ufe0f" not in out
+
+
+def test_nothing_that_happens_moves_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"name": HOSTILE, "version": HOSTILE, "instances": 1, "total": 1, "failures": 0, "retired": False}
+    status = {**STATUS, "overload": HOSTILE, "counts": {HOSTILE: 1}}
+    for as_json in ([], ["--json"]):
+        monkeypatch.setattr(
+            Client, "ask", lambda client, method, path: status if path.endswith("jstack") else {"slps": [row]}
+        )
+        assert main([*as_json, "top", "--rounds", "1"]) == 0
+        out = capsys.readouterr().out
+        assert [line for line in out.split("\n") if not line.isprintable()] == []
+        assert ":smile:[red]" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a/b", "a%2Fb"), ("/", "%2F"), ("..", "%2E%2E"), (".", "%2E"), ("...", "..."), ("a.b", "a.b"), ("\n", "%0A"),
+        ("?#%", "%3F%23%25"), ("\udcff", "%FF"), ("\u00fc", "%C3%BC"),
+    ],
+)  # fmt: skip
+def test_a_name_is_one_part_of_a_path(text: str, part: str) -> None:
+    assert named(text) == part
+
+
+@pytest.mark.parametrize("text", ["", "\ud800"])
+def test_what_is_no_name(text: str) -> None:
+    with pytest.raises(Failed) as failed:
+        named(text)
+    assert failed.value.status == 2

@@ -27,6 +27,7 @@ from gortc.client.terminal import Terminal
 from gortc.client.trace import Recorder
 from gortc.client.wire import Wire, connect
 from gortc.jsip.message import Headers
+from gortc.printable import printable_lines
 
 URL = "ws://127.0.0.1:8080/rtc"
 WIDTH = 36
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         parse_url(options.url)
         handset = Handset(options, sys.stdin.isatty() and sys.stdout.isatty())
     except (ValueError, OSError) as error:
-        print(f"gortc-ua: {error}", file=sys.stderr)
+        print(printable_lines(f"gortc-ua: {error}"), file=sys.stderr)
         return 2
     return running.run(lambda reactor: handset.use(reactor, StandardIO))
 
@@ -135,5 +136,5 @@ def row(at: float, label: str, sent: bool) -> str:
 
 
 def _fail(why: str) -> int:
-    print(f"gortc-ua: {why}", file=sys.stderr)
+    print(printable_lines(f"gortc-ua: {why}"), file=sys.stderr)
     return 1

@@ -27,6 +27,7 @@ from gortc.client.plot import latency_plot
 from gortc.client.scenario import Party, Scenario, ScenarioError, read
 from gortc.client.stations import Stations
 from gortc.client.venue import Net
+from gortc.printable import printable_lines
 
 BUILT_IN = Path(__file__).with_name("scenarios")
 SHOWN = 3
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         scenario = find(options.scenario)
         pairs(options.user), pairs(options.set)
     except (ScenarioError, OSError) as error:
-        print(f"gortc-ua: {error}", file=sys.stderr)
+        print(printable_lines(f"gortc-ua: {error}"), file=sys.stderr)
         return 2
     return running.run(lambda reactor: load(reactor, scenario, options))
 
@@ -213,7 +214,7 @@ async def load(reactor: Any, scenario: Scenario, options: argparse.Namespace) ->
     try:
         await stations.connect()
     except Exception as error:  # whatever TCP, TLS or HTTP say
-        print(f"gortc-ua: can't connect to {options.url}: {error}", file=sys.stderr)
+        print(printable_lines(f"gortc-ua: can't connect to {options.url}: {error}"), file=sys.stderr)
         return 2
     print(f"{scenario.title}: {options.calls} at {options.rate:g}/s with {stations.count} users connected")
     running_load = Load(reactor, scenario, stations, options)
@@ -228,7 +229,7 @@ async def load(reactor: Any, scenario: Scenario, options: argparse.Namespace) ->
     figures = measure(running_load, options, stations.strays)
     print("\n".join(table(figures)))
     for outcome in running_load.failures:
-        print(f"\n{outcome.wrong}\n{outcome.ladder.draw()}")
+        print(printable_lines(f"\n{outcome.wrong}\n{outcome.ladder.draw()}"))
     write(running_load.played, figures, options, scenario)
     return 0 if figures["calls"]["failed"] == 0 else 1
 

@@ -20,6 +20,7 @@ from gortc.client.player import Outcome, Player, Wrong
 from gortc.client.scenario import Scenario, ScenarioError, read
 from gortc.client.trace import Recorder
 from gortc.client.venue import PATIENCE, Net
+from gortc.printable import printable_lines
 from gortc.service.registry import ServiceError, discover
 from gortc.settings import SettingsError
 from gortc.testing import lab_for
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         users, variables = pairs(options.user), pairs(options.set)
         recorder = Recorder(options.trace) if options.trace else None
     except (ScenarioError, OSError) as error:
-        print(f"gortc-ua: {error}", file=sys.stderr)
+        print(printable_lines(f"gortc-ua: {error}"), file=sys.stderr)
         return 2
     how = {"users": users, "variables": variables, "watch": recorder.add if recorder is not None else None}
     try:
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
             return tell(in_memory(scripts, how), options)
         return running.run(lambda reactor: play(reactor, scripts, options, how))
     except (BadPattern, SettingsError, ServiceError) as error:
-        print(f"gortc-ua: {error}", file=sys.stderr)
+        print(printable_lines(f"gortc-ua: {error}"), file=sys.stderr)
         return 2
     finally:
         if recorder is not None:
@@ -141,9 +142,9 @@ def tell(outcomes: Iterable[tuple[str, Outcome]], options: argparse.Namespace, a
 def said(file: str, outcome: Outcome, ladder: bool) -> str:
     """What is said of one: a line; of a failure the step, what was expected and received, and the ladder so far."""
     wrong = outcome.wrong
-    lines = [f"{'ok  ' if wrong is None else 'FAIL'}  {file}: {outcome.scenario.title} ({outcome.seconds:.2f} s)"]
+    rows = [f"{'ok  ' if wrong is None else 'FAIL'}  {file}: {outcome.scenario.title} ({outcome.seconds:.2f} s)"]
     if wrong is not None:
-        lines.append(indent(str(wrong), "      "))
+        rows.append(indent(str(wrong), "      "))
     if ladder or wrong is not None:
-        lines.append(indent(outcome.ladder.draw(), "      "))
-    return "\n".join(lines)
+        rows.append(indent(outcome.ladder.draw(), "      "))
+    return printable_lines("\n".join(rows))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
+EMPTY = "a name must not be empty"
 TIMEOUT = 30.0
 """Seconds that a server may take."""
 
@@ -40,15 +42,18 @@ class Client:
         """The answer: JSON, or a text. Raises Failed."""
         fields = {name: value for name, value in query.items() if value is not None}
         headers = {"Authorization": f"Bearer {self._token()}"}
+        url = self._url + path + (f"?{_encoded(urlencode, fields)}" if fields else "")
         try:
-            url = self._url + path + (f"?{urlencode(fields)}" if fields else "")
             with self._opener.open(Request(url, method=method, headers=headers), timeout=TIMEOUT) as answer:
                 data, kind = answer.read(), answer.headers.get_content_type()
         except HTTPError as refused:
             raise Failed(1, told(refused.read())) from None
         except (URLError, HTTPException, OSError, ValueError) as error:
             raise Failed(3, f"{self._url}: {getattr(error, 'reason', error)}") from None
-        return json.loads(data) if kind == "application/json" else data.decode()
+        try:
+            return json.loads(data) if kind == "application/json" else data.decode("utf-8", "replace")
+        except (ValueError, RecursionError):
+            raise Failed(3, f"{self._url}: the answer is no JSON") from None
 
     def _token(self) -> str:
         try:
@@ -68,5 +73,17 @@ def told(body: bytes) -> str:
 
 
 def named(text: str) -> str:
-    """A name as a part of a path."""
-    return quote(text, safe="")
+    """A name as one part of a path, whatever is in it (RFC 3986 section 2.1). Raises Failed where there is nothing."""
+    if not text:
+        raise Failed(2, EMPTY)
+    # A part that is all dots would be taken away by who normalizes paths (section 5.2.4).
+    part = _encoded(quote, text, safe="")
+    return part.replace(".", "%2E") if part in (".", "..") else part
+
+
+def _encoded(encode: Callable[..., str], value: Any, **how: Any) -> str:
+    """What is not UTF-8 on the command line goes as the octets that it is. Raises Failed where nothing can."""
+    try:
+        return encode(value, errors="surrogateescape", **how)
+    except UnicodeEncodeError:
+        raise Failed(2, f"{value!a} is no text") from None

@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 
 from gortc.client.ladder import label
 from gortc.ctl.client import Client
-from gortc.ctl.show import text
+from gortc.ctl.show import cells, text, titled
+from gortc.printable import printable, printable_lines
 
 FIGURES = (
     "calls_a_minute", "sessions", "transactions", "tasks", "timers", "channels", "connected", "connections", "load",
@@ -33,7 +33,7 @@ def top(client: Client, console: Console, seconds: float, rounds: int | None, as
                 time.sleep(seconds)
             status, services = client.ask("GET", "/runtime/v1/jstack"), client.ask("GET", "/slpm/v1/slps")["slps"]
             if as_json:
-                live.console.out(json.dumps({"status": status, "services": services}), highlight=False)
+                live.console.out(printable_lines(json.dumps({"status": status, "services": services})), highlight=False)
                 continue
             live.update(screen(status, services, before), refresh=True)
             before = status["counts"]
@@ -41,15 +41,17 @@ def top(client: Client, console: Console, seconds: float, rounds: int | None, as
 
 def screen(status: dict[str, Any], services: list[dict[str, Any]], before: dict[str, int]) -> RenderableType:
     """One look. `before` are the counts of the look before."""
-    figures = Table(*FIGURES, box=None, header_style="bold")
-    figures.add_row(*(text(status.get(name)) for name in FIGURES))
-    rows = Table("service", "version", "instances", "total", "failures", box=None, header_style="bold")
+    figures = titled(*FIGURES)
+    figures.add_row(*cells(*(text(status.get(name)) for name in FIGURES)))
+    rows = titled("service", "version", "instances", "total", "failures")
     for row in sorted(services, key=lambda row: -row["instances"]):
         name = f"{row['name']} (retired)" if row["retired"] else row["name"]
-        rows.add_row(*map(text, (name, row["version"], row["instances"], row["total"], row["failures"])))
-    counts = Table("event", "in all", "since", box=None, header_style="bold")
+        told = (name, row["version"], row["instances"], row["total"], row["failures"])
+        rows.add_row(*cells(*map(text, told)))
+    counts = titled("event", "in all", "since")
     for reason, number in sorted(status["counts"].items()):
-        counts.add_row(text(reason), text(number), text(number - before.get(reason, 0) if before else None))
+        since = number - before.get(reason, 0) if before else None
+        counts.add_row(*cells(reason, text(number), text(since)))
     return Group(figures, "", rows, "", counts) if status["counts"] else Group(figures, "", rows)
 
 
@@ -73,7 +75,7 @@ def line(said: dict[str, Any]) -> str:
     """A message on one line."""
     message = said["message"]
     clock = time.strftime("%H:%M:%S", time.localtime(said["time"]))
-    return text(
+    return printable(
         f"{clock}.{int(said['time'] * 1000) % 1000:03} {said['from']} -> {said['to']}: {label(message)}"
         f" {message.get('Request-URI', '')} {message.get('DialogueID', '')} {message.get('CSeq', '')}"
     )

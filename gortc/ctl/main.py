@@ -18,8 +18,9 @@ from rich.console import Console
 
 from gortc import __version__
 from gortc.ctl import live
-from gortc.ctl.client import Client, Failed, named
+from gortc.ctl.client import EMPTY, Client, Failed, named
 from gortc.ctl.show import show
+from gortc.printable import printable, printable_lines
 
 URL = "http://127.0.0.1:2539"
 LADDERS = {"text": "txt", "mermaid": "mmd", "svg": "svg"}
@@ -92,13 +93,15 @@ def set_(client: Client, options: Options) -> Any:
 
 def trace(client: Client, options: Options) -> Any:
     """As it happens; or to a file of the server's."""
+    if not options.party:
+        raise Failed(2, EMPTY)
     if options.file:
         return client.ask("POST", "/runtime/v1/traces", party=options.party, minutes=options.minutes)
     if options.end:
         return client.ask("DELETE", f"/runtime/v1/traces/{named(options.party)}")
 
     def say(said: dict[str, Any]) -> None:
-        sys.stdout.write((json.dumps(said) if options.json else live.line(said)) + "\n")
+        sys.stdout.write((printable(json.dumps(said)) if options.json else live.line(said)) + "\n")
         sys.stdout.flush()
 
     live.trace(client, options.party, say, options.rounds)
@@ -219,7 +222,7 @@ def parser() -> argparse.ArgumentParser:
 
 def console() -> Console:
     """Where tables go: as wide as they are where nobody reads them."""
-    return Console(width=None if sys.stdout.isatty() else 10_000, markup=False, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 10_000, markup=False, highlight=False, emoji=False)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -232,7 +235,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         answer = COMMANDS[options.command].ask(Client(options.url, options.token_file, options.ca), options)
     except Failed as failed:
-        sys.stderr.write(f"gortcctl: {failed}\n")
+        sys.stderr.write(printable(f"gortcctl: {failed}") + "\n")
         return failed.status
     except KeyboardInterrupt:
         return 0
@@ -241,7 +244,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     for one in answer if isinstance(answer, tuple) else () if answer is None else (answer,):
         if options.json and not isinstance(one, str):
-            sys.stdout.write(json.dumps(one, indent=2) + "\n")
+            sys.stdout.write(printable_lines(json.dumps(one, indent=2)) + "\n")
         else:
             show(one, console())
     return 0

@@ -1,4 +1,8 @@
-"""What gortcctl prints for people: rows as tables, the rest as names and values; as they are, without any markup."""
+"""What gortcctl prints for people: rows as tables, the rest as names and values.
+
+Peers choose much of what a server tells. It is printed as it is, but for what a terminal would obey, which is escaped
+as in JSON; and it is no markup of Rich's, nor an emoji's name.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,15 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
+
+from gortc.printable import printable, printable_lines
 
 
 def show(answer: Any, console: Console) -> None:
     """Print an answer."""
     if isinstance(answer, str):
-        console.print(answer, end="", markup=False, highlight=False)
+        console.out(printable_lines(answer), end="", highlight=False)
         return
     for part in parts(answer):
         console.print(part)
@@ -29,13 +36,26 @@ def parts(answer: Mapping[str, Any]) -> Iterator[RenderableType]:
     if values:
         grid = Table(show_header=False, box=None)
         for name, value in flat(values):
-            grid.add_row(name, value)
+            grid.add_row(*cells(name, value))
         yield grid
     for name, rows in tables.items():
-        table = Table(*rows[0], title=name, box=None, title_justify="left", header_style="bold")
+        table = titled(*rows[0], title=Text(printable(name)), title_justify="left")
         for row in rows:
-            table.add_row(*(text(value, column) for column, value in row.items()))
+            table.add_row(*cells(*(text(value, column) for column, value in row.items())))
         yield table
+
+
+def titled(*columns: str, **more: Any) -> Table:
+    """A table with these columns."""
+    table = Table(box=None, header_style="bold", **more)
+    for column in columns:
+        table.add_column(Text(printable(column)))
+    return table
+
+
+def cells(*texts: str) -> list[Text]:
+    """A row: Rich leaves a Text as it is."""
+    return [Text(printable(text)) for text in texts]
 
 
 def is_rows(value: Any) -> bool:
@@ -55,10 +75,9 @@ def flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
 
 
 def text(value: Any, name: str = "") -> str:
-    """A value in a table; no markup, whoever has chosen it."""
+    """A value, as text."""
     if value is None:
         return "-"
     if name == "loaded_at" and isinstance(value, (int, float)):
         return datetime.fromtimestamp(value).isoformat(sep=" ", timespec="seconds")
-    shown = (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
-    return "".join(char if char.isprintable() else "?" for char in shown)
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)

@@ -29,6 +29,7 @@ from gortc.oam.route import (
 )
 from gortc.oam.survey import survey
 from gortc.oam.turns import in_turns
+from gortc.printable import printable
 
 if TYPE_CHECKING:
     from gortc.server import Server
@@ -112,7 +113,7 @@ class Runtime:
             frame = frames.get(thread.ident or 0)
             at = traceback.extract_stack(frame)[-1] if frame is not None else None
             lines.append(f"thread {thread.name} {at.filename}:{at.lineno} {at.name}" if at else f"thread {thread.name}")
-        return Text("\n".join(lines) + "\n")
+        return Text("\n".join(map(printable, lines)) + "\n")
 
     async def jstack(self, query: Query) -> Answer:
         """Counts."""
