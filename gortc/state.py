@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 
 class State:
     """Kind ("services", "apis") -> name -> the plugin loaded under it, None where it was removed.
 
-    The file is there only while there is something in it. Raises ValueError, one line, where it can't be followed or
-    read.
+    The file is there only while there is something in it, for its owner alone. Raises ValueError, one line, where it
+    can't be followed or read.
     """
 
     def __init__(self, path: str) -> None:
@@ -42,12 +43,20 @@ class State:
         """All of it or nothing, whenever the machine stops."""
         rows = {kind: of_kind for kind, of_kind in rows.items() if of_kind}
         if rows:
-            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
-                json.dump(rows, file, indent=2)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(f"{self._path}.new", self._path)
+            new = f"{self._path}.new"
+            with suppress(FileNotFoundError):
+                os.remove(new)  # of a write that was cut off; or a link, which somebody has put there
+            file_number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                with os.fdopen(file_number, "w", encoding="utf-8") as file:
+                    json.dump(rows, file, indent=2)
+                    file.write("\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(new, self._path)
+            except BaseException:
+                os.remove(new)
+                raise
         elif os.path.exists(self._path):
             os.remove(self._path)
         self._rows = rows

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -39,6 +41,37 @@ async def test_urls(tmp_path: Path) -> None:
     assert str(path) in unix
     await server.stopService()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o777])
+@pytest.mark.parametrize(
+    ("more", "mode"), [("", 0o600), (":mode=660", 0o660), (":666", 0o666), (":backlog=5", 0o600), (":600:5", 0o600)]
+)
+@pytest_twisted.ensureDeferred
+async def test_who_may_connect_to_a_socket(tmp_path: Path, umask: int, more: str, mode: int) -> None:
+    """Its string says; where it does not, our own user alone. Both of peers and of operators, whatever the umask is."""
+    rtc, api = tmp_path / "rtc", tmp_path / "api"
+    files = {"api_token_file": str(tmp_path / "token"), "state_file": str(tmp_path / "state")}
+    settings = Settings(rtc=(f"unix:{rtc}{more}",), api=f"unix:{api}{more}", **files)  # type: ignore[arg-type]
+    server = Server(settings, reactor)
+    seen = []
+    bound = socket.socket.bind
+
+    def bind(self: socket.socket, address: Any) -> None:
+        bound(self, address)
+        seen.append(os.stat(address).st_mode & 0o077)
+
+    before = os.umask(umask)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(socket.socket, "bind", bind)
+            server.privilegedStartService()
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (rtc, api)] == [mode, mode]
+    assert seen == [0, 0]  # nor was it anybody's in between
+    await server.stopService()
 
 
 @pytest_twisted.ensureDeferred

@@ -13,7 +13,7 @@ from gortc.client.ladder import SERVER
 from gortc.client.trace import line
 from gortc.jsip.message import Headers
 from gortc.jsip.timers import Timers
-from gortc.oam.files import Lines
+from gortc.oam.files import Lines, make_folder
 from gortc.oam.history import is_about
 from gortc.oam.route import BAD_PATH, BAD_VALUE, NOT_NOW, OPERATE, READ, Answer, Problem, Query, Route, number
 
@@ -67,8 +67,8 @@ class Traces:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
         name = f"{re.sub('[^A-Za-z0-9@_-]', '-', party)[:80]}-{stamp}.jsonl"
         try:
-            os.makedirs(settings.trace_folder, mode=0o750, exist_ok=True)
-            lines = Lines(os.path.join(settings.trace_folder, name), 0o600)
+            make_folder(settings.trace_folder, 0o750)
+            lines = Lines(os.path.join(settings.trace_folder, name), 0o600, new=True)
         except OSError as error:
             raise Problem(409, NOT_NOW, f"{settings.trace_folder}: {error.strerror}") from None
         trace = Trace(self, party, lines, self._now() + 60 * minutes, settings.trace_file_max)

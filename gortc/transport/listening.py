@@ -5,15 +5,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from attrs import field, fields_dict, frozen
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
 from twisted.internet.endpoints import _parse as parse_endpoint
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
 from zope.interface import implementer
 
 from gortc.fresh import Fresh
@@ -25,6 +32,11 @@ if TYPE_CHECKING:
 
     from gortc.admission.door import Door
 
+MODE: Final = "600"
+"""Who may connect to a UNIX socket whose string does not say: our own user, and root. A proxy of another user's needs
+`mode=660`, and a folder of its group's."""
+MODE_AT: Final = 2
+"""Where the string has it, if it does not name it."""
 KINDS: Final = ("tls", "ssl")
 """The kinds of endpoint strings that are TLS."""
 BACKLOG: Final = 1024
@@ -67,8 +79,11 @@ def listening(reactor: Any, text: str, door: Door | None = None) -> IStreamServe
     if args[0].lower() not in KINDS:
         if len(args) <= BACKLOG_AT and "backlog" not in options:
             text += f":backlog={BACKLOG}"
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
-        return endpoint
+        if args[0].lower() != "unix":
+            return cast(IStreamServerEndpoint, serverFromString(reactor, text))
+        if len(args) <= MODE_AT and "mode" not in options:
+            text += f":mode={MODE}"
+        return Private(serverFromString(reactor, text))
     names = ("port", "interface", "backlog")
     options = {**dict(zip(names, args[1:])), **options}  # noqa: B905
     unknown = options.keys() - fields_dict(Listening).keys()
@@ -80,6 +95,23 @@ def listening(reactor: Any, text: str, door: Door | None = None) -> IStreamServe
     except ImportError:
         raise ValueError(NEEDS) from None
     return SSL4ServerEndpoint(reactor, wanted.port, creator, wanted.backlog, wanted.interface)
+
+
+@implementer(IStreamServerEndpoint)
+class Private:
+    """A UNIX socket: nobody gets in before it has its mode, whatever the process's umask is."""
+
+    def __init__(self, endpoint: Any) -> None:
+        self._endpoint = endpoint
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803
+        """Make it."""
+        before = os.umask(0o177)
+        try:
+            listened: Deferred[IListeningPort] = self._endpoint.listen(protocolFactory)
+        finally:
+            os.umask(before)
+        return listened
 
 
 @implementer(IOpenSSLServerConnectionCreator)
