@@ -122,8 +122,12 @@ def _plain(address: str) -> object:
 
 
 def household(address: str) -> str:
-    """What counts as one address: of IPv6 the /64 network, which is one household's (RFC 6177)."""
+    """What counts as one address: of IPv6 the /64 network, which is one household's (RFC 6177). What is none, such as a
+    network already, stays what it is."""
     if ":" not in address:
         return address
-    plain = _plain(address)
+    try:
+        plain = _plain(address)
+    except ValueError:
+        return address
     return str(ip_network((plain, 64), strict=False)) if isinstance(plain, IPv6Address) else str(plain)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from gortc.jsip.message import Headers
 from gortc.jsip.methods import ACK, CANCEL, INVITE
+from gortc.printable import line as one_line
 
 SERVER = "gortc"
 """The server's column."""
@@ -129,11 +130,8 @@ def label(message: Headers, method: str | None = None) -> str:
 
 
 def printable(text: str, most: int = TEXT_MAX) -> str:
-    """`text` on one line, without control characters, and cut to `most` characters."""
-    if text.isprintable() and len(text) <= most:
-        return text
-    line = "".join(letter if letter.isprintable() else " " for letter in text[: most + 1])
-    return line if len(line) <= most else f"{line[: most - 3]}..."
+    """`text` on one line, as it can be read, and cut to `most` characters."""
+    return one_line(text, most)
 
 
 def as_text(ladder: Ladder, drawn: Iterable[str] | None = None) -> str:

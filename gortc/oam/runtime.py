@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from gortc.client.ladder import printable
+from gortc.client.ladder import printable as short
 from gortc.jsip.session import Session
 from gortc.jsip.uri import canonical, same_name
 from gortc.oam.doors import TEXT_MAX, text, told
@@ -319,7 +319,7 @@ def channel_row(channel: PeerChannel) -> dict[str, Any]:
 def tell(task: Task) -> str:
     """One line about an instance."""
     some = islice(task.sessions, LEGS_MAX)
-    lines = [printable(f"{session.channel.name} {session.dialogue_id}", TEXT_MAX) for session in some]
+    lines = [short(f"{session.channel.name} {session.dialogue_id}", TEXT_MAX) for session in some]
     if len(task.sessions) > LEGS_MAX:
         lines.append(f"and {len(task.sessions) - LEGS_MAX} more")
     return f"instance of {task.context.name}: {', '.join(lines) or 'no legs'}"

@@ -177,3 +177,9 @@ def test_no_address_is_no_proxy() -> None:
 def test_a_household_is_one(address: str, home: str) -> None:
     """Whoever has a /64 has as many addresses as he likes."""
     assert household(address) == Source(address, address).home == home
+
+
+@pytest.mark.parametrize("text", ["", "alice@gortc.local", "pbx:alice@gortc.local", "2001:db8::/64", "unix", "::x"])
+def test_what_is_no_address_is_its_own_household(text: str) -> None:
+    """Whoever logs something about it may ask."""
+    assert household(text) == text

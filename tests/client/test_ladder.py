@@ -116,7 +116,7 @@ def test_what_peers_write_stays_on_its_line_and_in_bounds() -> None:
     lines = ladder.draw().split("\n")
     assert len(lines) == 3
     assert all(line.isprintable() and len(line) < 200 for line in lines)
-    assert "X  X  " in lines[1]
+    assert r"X\r\nX\r\n" in lines[1]
     assert "... " in lines[1]
 
 
@@ -195,7 +195,7 @@ def test_mermaid_of_hostile_text() -> None:
     ladder = Ladder(HOSTILE)
     ladder.add(0, HOSTILE, HOSTILE, request(HOSTILE))
     ladder.note(0, None, "")
-    plain = "a#60;b#62;#38;#34;'#35;#59;#37;#37;#123;init: #123;#125;#125;#37;#37; --#62; x"
+    plain = "a#60;b#62;#38;#34;'#35;#59;#37;#37;#123;init: #123;#125;#125;#37;#37;#92;n--#62; x"
     assert as_mermaid(ladder).splitlines() == [
         "sequenceDiagram",
         f"    participant p1 as {plain}",
@@ -276,7 +276,7 @@ def test_svg_of_hostile_text() -> None:
     ladder.add(0, HOSTILE, "</svg>\x00", request(HOSTILE, DialogueID="<&\x01"))
     ladder.note(0, None, HOSTILE)
     root = ElementTree.fromstring(as_svg(ladder, HOSTILE))
-    shown = HOSTILE.replace("\n", " ")
+    shown = HOSTILE.replace("\n", r"\n")
     assert rungs(root)[0][1] == shown
     assert texts(root).count(shown) == 3
     assert root.findtext(f"{SVG}title") == shown

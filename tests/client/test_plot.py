@@ -217,7 +217,7 @@ def test_failures_only() -> None:
 def test_hostile_words() -> None:
     words = '</text><b a="&\'">\x00'
     root = drawn([(0.0, None, words)], words)
-    shown = words.replace("\x00", " ")
+    shown = words.replace("\x00", r"\u0000")
     assert shown in texts(root)
     assert f"{shown} 1" in texts(root)
     assert root.findtext(f"{SVG}title") == shown
