@@ -9,7 +9,7 @@ COMPILED := build/compiled
 
 .DELETE_ON_ERROR:
 .PHONY: run demo test browser attack fuzz check docs compiled soak bench bench-count bench-overload bench-pauses bench-storm \
-	bench-profile format clean
+	bench-profile requirements format clean
 
 run: $(VENV)/run
 	exec $(BIN)/twistd -n --pidfile= gortc $(ARGS)
@@ -75,6 +75,16 @@ bench-storm: $(COMPILED)/done
 bench-profile: $(VENV)/dev
 	$(BIN)/pip install -q --disable-pip-version-check py-spy
 	$(BIN)/python -m bench.flame $(ARGS)
+
+# The packages that etc/Dockerfile installs, as they are now.
+requirements: $(BIN)/python
+	$(BIN)/pip install -q --disable-pip-version-check uv
+	cd etc && for name in requirements requirements-build; do head -1 $$name.txt > $$name.new; done
+	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
+		--extra auth --extra fast --extra tls setup.cfg >> etc/requirements.new
+	$(BIN)/uv pip compile -q --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
+		-c etc/requirements.new etc/requirements-build.in >> etc/requirements-build.new
+	cd etc && for name in requirements requirements-build; do mv $$name.new $$name.txt; done
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
