@@ -76,6 +76,8 @@ class Figures(Collector):
             "waiting_messages": ("Messages for peers without a connection.", waiting),
             "unconfirmed_messages": ("Messages kept for peers to resume.", unconfirmed),
             "unsent_bytes": ("Bytes for peers who do not read.", sum(one.unsent for one in server.connections)),
+            "held_bytes": ("Bytes held for users with limits.", node.channels.memory.held),
+            "held_bytes_max": ("So many may be.", node.channels.memory.most),
             "sessions": ("Sessions that are not over.", node.sessions.count),
             "transactions": ("Open transactions.", self.survey.transactions),
             "timers": ("Running timers.", len(node.timers)),

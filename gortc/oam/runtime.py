@@ -127,6 +127,8 @@ class Runtime:
             "channels": len(channels),
             "connected": sum(channel.connection is not None for channel in channels.values()),
             "connections": len(self._server.connections),
+            "held_bytes": node.channels.memory.held,
+            "held_bytes_max": node.channels.memory.most,
             "calls": self._node.transactions.calls,
             "calls_a_minute": self._server.management.pulse.a_minute,
             "load": round(overload.load, 3),

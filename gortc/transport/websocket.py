@@ -221,7 +221,7 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         if isBinary:
             self.close(UNSUPPORTED, "text frames only")
         elif self.channel is not None and self.state == self.STATE_OPEN:
-            self._line.count += effort(payload)
+            self._line.count += effort(payload) - 1  # its frames have counted, one each
             self.factory.channels.receive(self.channel, self, payload)
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:  # noqa: N802, N803
