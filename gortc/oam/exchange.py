@@ -27,6 +27,9 @@ from gortc.settings import Settings
 
 BODY_MAX: Final = 65536
 """A request's body has so many bytes at most."""
+IGNORED_MAX: Final = 16 * BODY_MAX
+"""So much may come after a request was answered, or refused by its head. It is not kept; but a client that is in the
+midst of sending a body that is too large must be able to read that it is."""
 LINGER: Final = 2.0
 """So many seconds a client that is refused has to read why (RFC 9112 section 9.6)."""
 TOO_LARGE: Final = f"a body has {BODY_MAX} bytes at most"
@@ -193,7 +196,7 @@ class Exchange(HTTPChannel):
 
     def _throw_away(self, data: bytes) -> None:
         self._heard += len(data)
-        if self._heard > BODY_MAX:
+        if self._heard > IGNORED_MAX:
             self.transport.abortConnection()
 
     def allContentReceived(self) -> None:  # noqa: N802

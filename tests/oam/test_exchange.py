@@ -17,7 +17,7 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
-from gortc.oam.exchange import BODY_MAX, LINGER
+from gortc.oam.exchange import BODY_MAX, IGNORED_MAX, LINGER
 from gortc.oam.site import LOGGED_MAX
 from gortc.settings import Settings
 from tests.oam.desk import Desk, Waiting
@@ -145,7 +145,7 @@ def test_who_may_not_is_told_so_before_the_body(desk: Desk, more: tuple[str, ...
 def test_who_goes_on_to_send_is_hung_up_on(desk: Desk) -> None:
     for token in ("x" * 40, None):
         waiting = desk.connect(head(desk, "GET", token), Wire())
-        waiting.say(b"x" * BODY_MAX)
+        waiting.say(b"x" * IGNORED_MAX)
         assert waiting.is_open
         waiting.say(b"x")
         assert not waiting.is_open
