@@ -73,7 +73,7 @@ class Reader(Protocol):
         """Take one text frame of `channel`, whose UTF-8 was checked."""
 
     def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
-        """A message that had to wait has gone out; None for an answer that no session stands behind."""
+        """A message that had to wait has gone out; None for a response."""
 
     def refused(self, channel: Channel, data: bytes, code: int, reason: str) -> None:
         """The peer has closed its connection for a message of ours, which is not sent again.

@@ -219,12 +219,10 @@ class Syntax:
         return f"the message is too large: {size:,} bytes, {self.frame_max:,} at most"
 
     def gone_out(self, channel: Channel, data: bytes, message: Message | None) -> None:
-        """A message that had to wait has gone out; None for one that no session stands behind."""
+        """A message that had to wait has gone out; None for a response."""
         headers: Headers = message.headers if message is not None else loads(data)
         if type(message) is Request:
             self.sent.request(message.method)
-        elif type(message) is Response:
-            self.sent.responses[message.code] += 1
         elif headers["Type"] == "RESPONSE":
             self.sent.responses[headers["Code"]] += 1
         else:

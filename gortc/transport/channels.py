@@ -67,8 +67,8 @@ class Connection(Protocol):
 class PeerChannel(Channel):
     """The channel of one name; `connection` is None while the peer is away.
 
-    `window` is there where the peer may resume, `waiting` has what could not be sent, each with its message (None for
-    an answer that no session stands behind).
+    `window` is there where the peer may resume, `waiting` has what could not be sent, each with its request (None for
+    a response: all that is needed of it is in its text).
     """
 
     __slots__ = (
