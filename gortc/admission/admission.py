@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -120,7 +119,7 @@ class Admission:
         if not self._asks:  # auth is none: it is whoever it says, and nothing that it asserts counts
             _take(self._logins, handshake.userid, "you connect too often")
             return Guest(handshake.userid, home, asserted="", limited=True)
-        handshake = evolve(handshake, failed=await self._tries.begin(home))
+        await self._tries.begin(home)
         failed = False
         try:
             await self._authenticate(handshake)

@@ -48,8 +48,6 @@ class Handshake:
     """The certificate that it has shown, which TLS has checked."""
     home: str = ""
     """What it counts by where something is limited: never empty, and one for all who share an address."""
-    failed: bool = False
-    """Whether somebody of its address has failed to say who it is lately: others may come before it."""
 
 
 @frozen

@@ -194,7 +194,7 @@ class Static:
             raise _wrong("the password is too long")
         home = handshake.home
         job = self._job(userid, _octets(password))
-        checked = self._turns.take(home, handshake.failed).addCallback(lambda _: self._begin(home, job))
+        checked = self._turns.take(home).addCallback(lambda _: self._begin(home, job))
         return checked.addCallback(partial(_name, userid))
 
     def _job(self, userid: str, password: bytes) -> Callable[[], bool]:
@@ -214,7 +214,7 @@ class Static:
         return answer
 
     def _next(self, result: Any, home: str) -> Any:
-        self._turns.end(home, failed=result is False)
+        self._turns.end(home, result if isinstance(result, bool) else None)
         return result
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 from gortc.admission.interfaces import Refused
-from gortc.jsip.meter import SLACK, Meter, renewed
+from gortc.jsip.meter import Meter, renewed
 from gortc.jsip.timers import Timers
 
 AT_ONCE: Final = 16
@@ -58,8 +58,8 @@ class Tries:
         """How many addresses somebody tries at."""
         return len(self._homes)
 
-    async def begin(self, home: str) -> bool:
-        """One more try of `home`, at its turn; `end` must follow. Whether it has failed lately. Raises TooMany."""
+    async def begin(self, home: str) -> None:
+        """One more try of `home`, at its turn; `end` must follow. Raises TooMany."""
         row = self._homes.get(home)
         if row is None:
             row = self._homes[home] = _Home()
@@ -67,7 +67,6 @@ class Tries:
         row.waiting[place] = None
         self._serve(home, row)
         await place
-        return self._failures is not None and self._failures.taken(home) > row.asked + SLACK
 
     def end(self, home: str, failed: bool) -> None:
         """It is known what came of it."""

@@ -29,6 +29,9 @@ from gortc.transport.tls import NEEDS, Trusted
 ANSWER_MAX: Final = 16_384
 """So many bytes of an answer are read, and what arrived along with the last of them."""
 
+RIGHT: Final = {200: True, 401: False, 403: False}
+"""What an answer says of who has asked."""
+
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 _LINE: Final = re.compile(r"[\x20-\x7e]+")
 
@@ -127,7 +130,7 @@ class Webhook:
         """Fires with the peer's userid where the application answers 200. Fails with Refused: 401 or 403 as the
         application says, 503 where it says something else or nothing, or too many wait. Cancelling it ends the request.
         """
-        return self._turns.take(handshake.home, handshake.failed).addCallback(lambda _: self._begin(handshake))
+        return self._turns.take(handshake.home).addCallback(lambda _: self._begin(handshake))
 
     def _begin(self, handshake: Handshake) -> Deferred[str | None]:
         request: Deferred[Any] = maybeDeferred(self._post, handshake)
@@ -155,7 +158,7 @@ class Webhook:
         )
 
     def _done(self, result: Any, home: str) -> Any:
-        self._turns.end(home, failed=getattr(result, "code", 0) in (401, 403))
+        self._turns.end(home, RIGHT.get(getattr(result, "code", 0)))
         return result
 
 

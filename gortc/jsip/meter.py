@@ -46,11 +46,6 @@ class Meter:
             self._full_at[key] = max(self._full_at.get(key, now), now) + self._step
         return late
 
-    def taken(self, key: Hashable) -> float:
-        """How many tokens of `key` are not there."""
-        now = self._now()
-        return max(0.0, self._full_at.get(key, now) - now) / self._step
-
     def give_back(self, key: Hashable) -> None:
         """Put back a token of `key` that was taken and is not needed. No more come than without it."""
         full_at = self._full_at.get(key)

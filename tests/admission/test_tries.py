@@ -208,22 +208,3 @@ def test_never_more_failures_than_promised(events: list[tuple[str, float, int]],
         waiting = len(came) - len(crowd.asked) - len(crowd.refused) - len(crowd.gone)
         assert not waiting or open_ < len(crowd.asked)
         assert len(crowd.tries) == (open_ < len(crowd.asked))
-
-
-def test_who_has_failed_lately() -> None:
-    """Not who is being asked about, however many; and not after a while."""
-    clock = Clock()
-    tries = Tries(Timers(clock, lambda: None))
-    tries.configure(Rate(0.2, 20))
-
-    def begin() -> bool:
-        return bool(Deferred.fromCoroutine(tries.begin("home")).result)
-
-    assert [begin() for _ in range(3)] == [False] * 3
-    for failed in (False, True, False):
-        tries.end("home", failed)
-    for seconds, failed in ((0.0, True), (4.8, True), (0.3, False)):
-        clock.advance(seconds)
-        assert begin() is failed
-        tries.end("home", failed=False)
-    assert len(tries) == 0

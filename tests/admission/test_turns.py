@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 
 from gortc.admission.interfaces import Refused
-from gortc.admission.turns import Turns
+from gortc.admission.turns import KNOWN_MAX, Turns
 
 
 class Hall:
@@ -60,7 +60,8 @@ class Hall:
         while self.running:
             self.end(self.running[0])
         assert len(self.turns) == 0
-        assert not any(table for table in vars(self.turns).values() if isinstance(table, dict))
+        assert not self.turns._waiting
+        assert not self.turns._running
 
 
 def test_who_comes_alone_has_all_turns() -> None:
@@ -192,35 +193,51 @@ def test_whatever_comes_and_goes(events: list[tuple[str, str, int]], most: int, 
     hall.over()
 
 
-def test_who_has_failed_comes_after_those_who_have_not() -> None:
-    """As it came, or since then; of its own it is as before."""
+def known(hall: Hall, **keys: bool | None) -> None:
+    """What came of their last turns."""
+    for key, right in keys.items():
+        hall.turns.take(key)
+        hall.turns.end(key, right)
+
+
+def test_what_came_of_the_last_turn_decides() -> None:
+    """Who was right comes first, who was wrong last, and of each as before."""
     hall = Hall()
-    hall.come("a1", "a2", "b1", "c1", "c2")
-    hall.running.clear()
-    hall.turns.end("a", failed=True)
-    assert hall.served == ["a1", "b1"]
-    hall.come("d1")
-    hall.over()
-    assert hall.served == ["a1", "b1", "c1", "d1", "c2", "a2"]
+    known(hall, a=False, b=None, d=True)
     hall.turns.take("x")
-    places = [hall.turns.take("e", failed=True), hall.turns.take("f")]
+    hall.come("a1", "a2", "b1", "c1", "c2", "d1", "d2")
     hall.turns.end("x")
-    assert [place.called for place in places] == [False, True]
-    hall.turns.end("f")
-    hall.turns.end("e")
-    hall.over()
+    while hall.running:
+        hall.running.clear()
+        key = hall.served[-1][0]
+        hall.turns.end(key, {"a": False, "d": True}.get(key))
+    assert hall.served == ["d1", "d2", "b1", "c1", "c2", "a1", "a2"]
+    assert len(hall.turns) == 0
 
 
-def test_of_those_who_have_failed_one_goes_first() -> None:
-    """Though others have more who wait."""
+def test_of_those_who_were_wrong_one_goes_first() -> None:
+    """Though others have more who wait; and it is the newcomer only where it is no better than anybody."""
     hall = Hall(waiting_max=4)
-    hall.come("a1", "b1", "b2", "b3")
-    failing = hall.turns.take("c", failed=True)
-    refused: list[Any] = []
-    failing.addErrback(refused.append)
-    hall.come("d1")
-    assert [failure.type for failure in refused] == [Refused]
+    known(hall, c=False, d=True)
+    hall.come("a1", "b1", "b2", "c1", "e1")
     assert hall.refused == []
-    hall.come("e1")
-    assert hall.refused == ["b3"]
+    hall.come("d1")
+    assert hall.refused == ["c1"]
+    hall.come("f1")
+    assert hall.refused == ["c1", "b2"]
+    hall.come("g1")
+    assert hall.refused == ["c1", "b2", "g1"]
+    hall.come("d2")
+    assert hall.refused == ["c1", "b2", "g1", "b1"]
     hall.over()
+
+
+def test_so_many_are_known() -> None:
+    """The last ones."""
+    turns = Turns(1, 1, 99)
+    for key in range(KNOWN_MAX + 5):
+        turns.take(str(key))
+        turns.end(str(key), False)
+    assert len(turns._known) == KNOWN_MAX
+    assert "4" not in turns._known
+    assert "5" in turns._known
