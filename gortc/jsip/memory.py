@@ -44,18 +44,19 @@ class Memory:
     def configure(self, limits: Any) -> None:
         """What may be held from now on."""
         self._base: int = limits.memory
-        self._each: int = limits.memory_connection
+        self.each: int = limits.memory_connection
+        """So much is everybody's own, whatever others have taken."""
         self._user: int = limits.memory_user
 
     @property
     def most(self) -> int:
         """So much may be held for all."""
-        return self._base + self._each * self.connections
+        return self._base + self.each * self.connections
 
     @property
     def share(self) -> int:
         """So much may be held for one: what its connection has brought, whatever others have taken."""
-        return max(self._each, min(self._user, (self.most - self.held) // SHARE))
+        return max(self.each, min(self._user, (self.most - self.held) // SHARE))
 
 
 class Account:
@@ -73,7 +74,8 @@ class Account:
 
     def is_over(self) -> bool:
         """Whether it has taken more than it may."""
-        return self.held > self.memory.share
+        memory = self.memory
+        return self.held > memory.each and self.held > memory.share  # most have little, and need no more said
 
 
 class Held:
@@ -83,8 +85,9 @@ class Held:
 
     def __init__(self, account: Account, size: int) -> None:
         self.account = account
-        self.size = 0
-        self.add(size)
+        self.size = size
+        account.held += size
+        account.memory.held += size
 
     def add(self, size: int) -> None:
         """So many more, or, less than 0, fewer."""
@@ -93,7 +96,9 @@ class Held:
         self.account.memory.held += size
 
     def __del__(self) -> None:
-        self.add(-self.size)
+        account, size = self.account, self.size
+        account.held -= size
+        account.memory.held -= size
 
 
 def weigh(data: bytes, headers: Mapping[str, Any], nested: bool) -> int:
@@ -102,14 +107,14 @@ def weigh(data: bytes, headers: Mapping[str, Any], nested: bool) -> int:
     `[[],[],...]` takes more than twenty times its text, one emoji makes a text four times as long.
     """
     size = len(data)
+    if size <= LONG and not nested:
+        return MESSAGE + size + NAME * len(headers)
     if nested:
         if not data.isascii() or b"\\u" in data:
             size *= 4
         size += ITEM * (data.count(b",") + data.count(b"[")) + OBJECT * data.count(b"{")
-    elif size > LONG:
-        size = sum(map(getsizeof, headers.values())) + sum(map(getsizeof, headers))
     else:
-        size += NAME * len(headers)
+        size = sum(map(getsizeof, headers.values())) + sum(map(getsizeof, headers))
     return MESSAGE + size
 
 

@@ -16,7 +16,7 @@ from orjson import JSONDecodeError
 
 from gortc.jsip.gate import SHORTEST, asserts
 from gortc.jsip.layers import Channel, Journal
-from gortc.jsip.memory import weigh
+from gortc.jsip.memory import Held, weigh
 from gortc.jsip.message import (
     CSEQ_MAX,
     NAME_MAX,
@@ -140,7 +140,7 @@ class Syntax:
             if account is None:
                 self.above.receive(channel, message)
                 return
-            message.held = account.hold(weigh(data, headers, nested))
+            message.held = Held(account, weigh(data, headers, nested))
             self.above.payer = account
             self.above.receive(channel, message)
             self.above.payer = None

@@ -14,7 +14,7 @@ from gortc.jsip.delays import Delays
 from gortc.jsip.invite_client import InviteClient
 from gortc.jsip.invite_server import MOMENT, InviteServer
 from gortc.jsip.layers import Channel, Journal
-from gortc.jsip.memory import MESSAGE, Account
+from gortc.jsip.memory import MESSAGE, Account, Held
 from gortc.jsip.message import Headers, Message, Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, FREE, INVITE, STARTERS
 from gortc.jsip.request_client import RequestClient
@@ -192,7 +192,7 @@ class Transactions:
                     self.journal.note("no memory", request.session.channel.name, request)
                     self.undelivered(request, 503, "too much waits to be answered")
                     return
-                request.held = account.hold(MESSAGE)
+                request.held = Held(account, MESSAGE)
         self.below.send(request)
 
     def send_response(self, message: Response) -> None:
