@@ -192,7 +192,7 @@ class Gate:
                 called += 1
                 if session.rings and session.owner is not None and session.owner.asker is asker:
                     ringing += 1
-        if asker is None or asker.guest is None or not asker.guest.limited:  # it may ask for many
+        if asker is None or asker.elsewhere or asker.guest is None or not asker.guest.limited:  # it asks for many
             ringing = 0
         if called < self._called_max and ringing < self._ringing_max:
             return False

@@ -301,10 +301,10 @@ class InviteSession(Session):
         """The peer knows the dialogue no more, or says so: whatever it still has of it ends, too (RFC 3261 section
         12.2.1.2)."""
         if self.state in (ANSWERED, CONFIRMED):
-            self.ended = PEER, response.code, response.headers
+            self.ended, self.ended_held = (PEER, response.code, response.headers), response.held
             self.hang_up_both(cause(response.code, "the dialogue is over"))
         elif self.state in (CALLING, EARLY):
-            self.ended = PEER, response.code, response.headers
+            self.ended, self.ended_held = (PEER, response.code, response.headers), response.held
             self._first_invite().overdue(cause(response.code, "the dialogue is over"))
 
     # down

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from gortc.jsip.gate import Guest
-    from gortc.jsip.memory import Account
+    from gortc.jsip.memory import Account, Held
     from gortc.jsip.message import Message, Request, Response
     from gortc.jsip.session import Session
 
@@ -101,6 +101,11 @@ class Owner:
     @property
     def asker(self) -> Channel | None:
         """Whose first request has made it; None where nobody's has."""
+        return None
+
+    @property
+    def payer(self) -> Held | None:
+        """What is held for whose first request has made it."""
         return None
 
     def rings_on(self, time: float) -> bool:

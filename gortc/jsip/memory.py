@@ -58,6 +58,10 @@ class Memory:
         """So much may be held for one: what its connection has brought, whatever others have taken."""
         return max(self.each, min(self._user, (self.most - self.held) // SHARE))
 
+    def is_scarce(self) -> bool:
+        """Whether so much is held that nobody should be waited for who has nothing to come back to."""
+        return 2 * self.held > self.most
+
 
 class Account:
     """What is held for one user."""
@@ -72,6 +76,11 @@ class Account:
         """So many bytes more, as long as what is returned lives."""
         return Held(self, size)
 
+    def is_half_full(self) -> bool:
+        """Whether what can be done without should give way: the other half is for what is asked."""
+        memory = self.memory
+        return 2 * self.held > memory.each and 2 * self.held > memory.share
+
     def is_over(self) -> bool:
         """Whether it has taken more than it may."""
         memory = self.memory
@@ -79,12 +88,14 @@ class Account:
 
 
 class Held:
-    """So many bytes, which count as long as this lives: whoever keeps what takes them keeps this beside it."""
+    """So many bytes, which count as long as this lives: whoever keeps what takes them keeps this beside it. `of` is
+    that of a message, of which something is in here, too."""
 
-    __slots__ = ("account", "size")
+    __slots__ = ("account", "of", "size")
 
-    def __init__(self, account: Account, size: int) -> None:
+    def __init__(self, account: Account, size: int, of: Held | None = None) -> None:
         self.account = account
+        self.of = of
         self.size = size
         account.held += size
         account.memory.held += size

@@ -59,7 +59,7 @@ class Message:
     session: Session
     local: bool
     data: bytes | None
-    held: Held
+    held: Held | None
     """What it takes of a user's memory, where that is limited."""
 
     @property
@@ -106,6 +106,7 @@ class Request(Message):
         self.local = local
         self.related: Request | None = None
         self.data = None
+        self.held = None
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.dialogue_id!r} {self.cseq}{' local' if self.local else ''}>"
@@ -125,6 +126,7 @@ class Response(Message):
         self.dialogue_id = dialogue_id
         self.local = local
         self.data = None
+        self.held = None
 
     @property
     def method(self) -> str:

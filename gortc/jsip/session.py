@@ -15,6 +15,7 @@ from gortc.jsip.methods import ACK, PEER_LOST, PEER_RESUMED
 from gortc.jsip.transaction import Transaction
 
 if TYPE_CHECKING:
+    from gortc.jsip.memory import Held
     from gortc.jsip.sessions import Sessions
 
 OWN_BYTES: Final = 69
@@ -26,12 +27,13 @@ class Session:
 
     `outgoing` tells whether we opened it; `uri`, `caller` and `callee` are the first request's Request-URI, From and
     To. `owner` is the task it belongs to. `invited` is the CSeq of the peer's latest INVITE, 0 for none; `unacked` is
-    the INVITE of ours whose 2xx awaits the service's ACK. `ended` is how it has ended, or is about to.
+    the INVITE of ours whose 2xx awaits the service's ACK. `ended` is how it has ended, or is about to; `ended_held` has
+    the memory of what was said then.
     """
 
     __slots__ = (
-        "callee", "caller", "channel", "cseq", "dialogue_id", "ended", "invited", "layer", "outgoing", "over", "owner",
-        "transactions", "unacked", "uri",
+        "callee", "caller", "channel", "cseq", "dialogue_id", "ended", "ended_held", "invited", "layer", "outgoing",
+        "over", "owner", "transactions", "unacked", "uri",
     )  # fmt: skip
 
     lone = False
@@ -66,6 +68,7 @@ class Session:
         self.unacked: Request | None = None
         self.over = False
         self.ended: End | None = None
+        self.ended_held: Held | None = None
         channel.sessions[self.dialogue_id] = self
         layer.count += 1
 
@@ -113,6 +116,7 @@ class Session:
         """It is about to end, or has; what was said first holds."""
         if self.ended is None:
             self.ended = by, code, headers
+            self.ended_held = self.layer.below.payer
 
     def peer_gone(self) -> None:
         """The peer has not come back in its grace: 408 to what it had to answer, then TERM."""

@@ -96,7 +96,7 @@ class Sessions:
             self._syntax.refuse(channel, headers, BadMessage(f"Request-URI: {bad}"))
             return None
         self.opened += 1
-        if channel.account is not None:
+        if request.held is not None:
             request.held.add(SESSION)
         if method == INVITE:
             return InviteSession(

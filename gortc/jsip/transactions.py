@@ -14,7 +14,7 @@ from gortc.jsip.delays import Delays
 from gortc.jsip.invite_client import InviteClient
 from gortc.jsip.invite_server import MOMENT, InviteServer
 from gortc.jsip.layers import Channel, Journal
-from gortc.jsip.memory import MESSAGE, Account, Held
+from gortc.jsip.memory import MESSAGE, Held
 from gortc.jsip.message import Headers, Message, Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, FREE, INVITE, STARTERS
 from gortc.jsip.request_client import RequestClient
@@ -45,8 +45,9 @@ class Transactions:
         self.timers = timers
         self.requests_max = requests_max
         """So many requests of a peer may be open in one dialogue."""
-        self.payer: Account | None = None
-        """Who has sent what is handled now, where his memory is limited: what is sent for it counts as his."""
+        self.payer: Held | None = None
+        """What is held of the message that is handled now, where its sender's memory is limited: what is sent because
+        of it counts as his, and keeps what it has of it."""
         self.calls = 0
         """How many INVITEs have opened a dialogue."""
         self.post_dial = Delays()
@@ -186,14 +187,25 @@ class Transactions:
                 transaction = RequestClient(self, request, request.cseq)
             request.session.transactions[request.cseq] = transaction
             transaction.begin()
-            account = self.payer or request.session.channel.account
-            if account is not None and method not in FREE and not request.local:
-                if account.is_over():
+            payer = self.payer
+            if payer is not None or request.session.channel.account is not None:
+                self._charge(request, payer)
+                if request.held is not None and method not in FREE and request.held.account.is_over():
                     self.journal.note("no memory", request.session.channel.name, request)
                     self.undelivered(request, 503, "too much waits to be answered")
                     return
-                request.held = Held(account, MESSAGE)
         self.below.send(request)
+
+    def _charge(self, request: Request, payer: Held | None) -> None:
+        """It is its payer's: the caller's, where it opens a leg of his call; else of who has sent what is handled now.
+        What nobody has asked for is of whoever gets it, and so are its text and its refreshes."""
+        session = request.session
+        if session.outgoing and request.cseq == 1 and session.owner is not None:
+            payer = session.owner.payer or payer
+        if payer is not None:
+            request.held = Held(payer.account, MESSAGE, payer)
+        elif session.channel.account is not None and not request.local:
+            request.held = Held(session.channel.account, MESSAGE + len(request.data or b""))
 
     def send_response(self, message: Response) -> None:
         """Send a response of the service; one to no open request is dropped."""

@@ -29,6 +29,7 @@ from gortc.service.run import Run
 from gortc.service.task import START, UNANSWERED
 
 if TYPE_CHECKING:
+    from gortc.jsip.memory import Held
     from gortc.jsip.session import Session
     from gortc.jsip.timers import Timers
     from gortc.jsip.times import Times
@@ -78,6 +79,7 @@ class Call:
     _joined: Inbox[Leg] | None = None
     _moved = False
     parting: Headers | None = None
+    _parting_held: Held | None = None
     """What the caller's CANCEL, or its BYE before its ACK, carried: for the CANCELs and BYEs that follow."""
 
     def __init__(self, task: Task, logic: Logic) -> None:
@@ -242,7 +244,7 @@ class Call:
                 if self._joined is not None and not self._legs:  # nobody is left whom anybody could join
                     self._joined.wake()
             elif self._run is not None and self._gives_up(message):
-                self.parting = message.carried
+                self.parting, self._parting_held = message.carried, message.held
                 self._run.cancel()
 
     def _gives_up(self, message: Request) -> bool:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from gortc.jsip.invite_session import CALLING, EARLY
-from gortc.jsip.message import Headers, Request, describes, without_body
+from gortc.jsip.message import Headers, Request, describes, dumps, without_body
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
@@ -35,7 +35,7 @@ class Early:
         """`number` is the last RSeq that the caller has had, 0 for none."""
         self.at = 0.0
         self.media: Leg | None = None
-        self._heard: dict[Session | None, tuple[int, Headers]] = {}
+        self._heard: dict[Session | None, tuple[int, int]] = {}
         self._last: Session | None = None
         self._rung: dict[Leg, None] = {}
         self.number = number
@@ -48,7 +48,7 @@ class Early:
 
         One that asks for a PRACK (RFC 3262) is nobody else's.
         """
-        said, heard, last = (code, headers), self._heard, self._last
+        said, heard, last = (code, hash(dumps(headers))), self._heard, self._last
         known = heard.get(source) == said
         if last is not source:
             beside = source is not None and last is not None and rings(last)
@@ -98,7 +98,7 @@ class Early:
             if media is None or media is source or not media.ringing:
                 self.media, source.unheard = source, None
             else:  # it may be all that its 200 says later on
-                source.unheard = {name: value for name, value in headers.items() if describes(name)}
+                source.keep_unheard({name: value for name, value in headers.items() if describes(name)})
                 headers = without_body(headers)
         return headers
 

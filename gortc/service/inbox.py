@@ -39,9 +39,10 @@ class Inbox(Generic[Item]):
         """The items as they come, until it is `over`."""
         while True:
             while self._items:
-                item = self._items.popleft()
-                if self._fresh(item):
+                item: Item | None = self._items.popleft()
+                if item is not None and self._fresh(item):
                     yield item
+                item = None  # the reader has it, and nobody else need
             if over():
                 return
             self._reader = Deferred()

@@ -23,6 +23,7 @@ from gortc.service.early import Early
 from gortc.service.inbox import Inbox
 
 if TYPE_CHECKING:
+    from gortc.jsip.memory import Held
     from gortc.jsip.session import Session
     from gortc.jsip.timers import TimerQueue
     from gortc.service.bridge import Bridge
@@ -111,6 +112,7 @@ class Leg:
     """The Body of its provisional response that the caller did not get, with what says what it is."""
     parting: Headers | None = None
     """What its CANCEL carries where it is not the caller that has given up."""
+    _unheard_held: Held | None = None
     _unread: Inbox[Request] | None = None
     _patience: TimerQueue[Leg] | None = None
     _away_for = 0.0
@@ -477,6 +479,11 @@ class Leg:
         return self._unread.read(lambda: self.over)
 
     # from the task
+
+    def keep_unheard(self, headers: Headers) -> None:
+        """The caller has not had this of its latest provisional response."""
+        assert self.session is not None
+        self.unheard, self._unheard_held = headers, self.session.layer.below.payer
 
     def join(self, bridge: Bridge, peer: Leg) -> None:
         """Hand what is sent on this leg to a bridge, which takes it to `peer`; whoever heard it before does no more."""

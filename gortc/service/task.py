@@ -31,6 +31,7 @@ from gortc.jsip.session import Session
 
 if TYPE_CHECKING:
     from gortc.dispatch import Dispatcher
+    from gortc.jsip.memory import Held
     from gortc.jsip.timers import Timers
     from gortc.jsip.times import Times
     from gortc.service.context import Context
@@ -162,6 +163,11 @@ class Task(Owner):
         """Whose first request has made the instance."""
         first = self.first
         return None if first is None or first.method == START else first.session.channel
+
+    @property
+    def payer(self) -> Held | None:
+        """What is held for whose first request has made the instance."""
+        return None if self.first is None else self.first.held
 
     def _give(self, message: Request | Response) -> None:
         if self._instance is None:

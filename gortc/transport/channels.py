@@ -36,6 +36,9 @@ REFUSALS: Final = {
 """RFC 6455 section 7.4.1: the codes with which a peer closes its connection for one message that it was sent; and what
 whoever has sent that is told. (1008 is for a peer that keeps sending what it should not.)"""
 
+ABSENT: Final = 2048
+"""A channel whose peer is away takes so many bytes."""
+
 ORDERLY: Final = frozenset((1000, 1001))
 """RFC 6455 section 7.4.1: the peer has done what it came for, or its page is left."""
 
@@ -73,7 +76,7 @@ class PeerChannel(Channel):
 
     __slots__ = (
         "_channels", "_closed_with", "_held", "_left", "_refused", "_strikes", "_told_lost", "_waiting_bytes",
-        "connection", "waiting", "window",
+        "absent", "connection", "waiting", "window",
     )  # fmt: skip
 
     def __init__(self, channels: Channels, name: str) -> None:
@@ -84,6 +87,8 @@ class PeerChannel(Channel):
         self.waiting: list[tuple[bytes, Message | None]] | None = None
         self._waiting_bytes = 0
         self._held: Held | None = None
+        self.absent: Held | None = None
+        """What it takes while its peer is away."""
         self._told_lost = False
         self._left = False
         self._strikes: deque[float] | None = None
@@ -441,14 +446,17 @@ class Channels:
         if channel.connection is connection:
             channel.connection = None
             self.memory.connections -= 1
-            if channel.sessions or channel.window is not None:
+            if channel.sessions or (channel.window is not None and not self.memory.is_scarce()):
                 self._lost.start(channel)
                 self._graced.start(channel)
+                if channel.account is not None:
+                    channel.absent = channel.account.hold(ABSENT)
             else:
                 self.forget(channel)
 
     def stay(self, channel: PeerChannel) -> None:
         """The peer is back in its grace."""
+        channel.absent = None
         self._lost.stop(channel)
         self._graced.stop(channel)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gortc.transport.channels import Channels, PeerChannel
 
 OPEN: Final = 3  # Autobahn's STATE_OPEN
+BUFFER: Final = 8192
+"""So many bytes may wait uncounted for a peer that does not read."""
 PIECE: Final = 48
 """So many bytes a piece of a message takes beside what is in it."""
 
@@ -59,6 +61,8 @@ class Line:
         self.stalled_since: float | None = None
         self._unsent = 0
         self.count = 0
+        if limited:  # from so much on it counts what waits
+            getattr(transport, "transport", transport).bufferSize = BUFFER
         rate = reading.rate
         self._allowance = Allowance(rate.per_second, rate.burst) if limited and rate is not None else None
         self._unread: Held | None = None
@@ -138,7 +142,7 @@ class Line:
             self._unsent = 0
             account = self._channel.account
             if account is not None:
-                self._unwritten = account.hold(self._transport_has)
+                self._unwritten = account.hold(self._written)
                 if account.is_over():
                     self._protocol.drop_soon()
 
@@ -163,9 +167,11 @@ class Line:
         return self._unsent if self.stalled_since is not None else 0
 
     @property
-    def _transport_has(self) -> int:
-        """So many bytes had been written when it was too much, at least."""
-        return int(getattr(self._transport, "bufferSize", 0))
+    def _written(self) -> int:
+        """So many bytes have been written, and have not gone: at least as many as were too much."""
+        transport = self._transport
+        waits = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+        return int(max(waits + getattr(transport, "_tempDataLen", 0), getattr(transport, "bufferSize", 0)))
 
     def _write(self, data: bytes) -> None:
         """Write at once where nothing waits: the reactor would take another turn, and two changes of what it polls."""

@@ -61,9 +61,10 @@ class Window:
             self._bytes -= len(kept.popleft())
 
     def _keep_within(self, held: Held) -> None:
-        """What is kept counts as the peer's; where it has too much, the oldest goes."""
+        """What is kept counts as the peer's, and may be no more than leaves it room for what it asks: else the oldest
+        goes."""
         held.add(self._bytes - held.size)
-        while self._kept and held.account.is_over():
+        while self._kept and held.account.is_half_full():
             size = len(self._kept.popleft())
             self._bytes -= size
             held.add(-size)

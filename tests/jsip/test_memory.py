@@ -211,6 +211,72 @@ def test_what_is_sent_on_counts_as_its_senders(stage: Stage) -> None:
     stage.play("bob 200 BYE")
 
 
+@pytest.mark.proves("D-26", "D-27")
+@pytest.mark.parametrize("method", ["INFO", "BYE"])
+def test_a_copy_keeps_what_it_has_of_the_original(stage: Stage, method: str) -> None:
+    """That was answered long ago; but its Body is the copy's, too."""
+    alice = stage.person("alice")
+    passes_on(stage)
+    stage.probe.reactions["BYE"] = lambda task, bye: [
+        task.request(session, "BYE", bye.body) for session in task.sessions if session.outgoing
+    ]
+    stage.play(f"alice {method} {LARGE}")
+    stage.probe.messages.clear()
+    assert held(alice) >= len(LARGE) + MESSAGE
+    stage.play(f"bob 200 {method}")
+    stage.probe.messages.clear()
+    stage.probe.reactions.clear()  # they know the legs, and those how they have ended
+    assert held(alice) < len(LARGE)
+    if method == "INFO":
+        stage.play("alice BYE", "bob 200 BYE")
+    stage.probe.tasks[0].finish()
+
+
+@pytest.mark.proves("D-27")
+def test_a_leg_is_its_callers(stage: Stage) -> None:
+    """Though it is opened because another one has refused."""
+    alice, bob = stage.person("alice"), stage.person("bob")
+    agents = [stage.person("bob").name, stage.person("carol").name]
+
+    def ring(task: Task, message: Any) -> None:
+        task.open(agents.pop(0))
+
+    stage.probe.reactions["INVITE"] = stage.probe.reactions["486 INVITE"] = ring
+    stage.play("alice INVITE")
+    before = held(alice)
+    stage.play("bob 486 INVITE", "bob ACK")
+    stage.probe.messages.clear()
+    assert held(bob) == 0
+    assert held(alice) == before
+    stage.probe.reactions.clear()
+    stage.play("carol 486 INVITE", "carol ACK")
+    stage.probe.tasks[0].finish()
+    stage.play("alice ACK")
+    stage.node.journal.counts.clear()
+
+
+@pytest.mark.proves("D-26")
+def test_what_has_ended_it_counts_until_it_is_over(stage: Stage) -> None:
+    """A CANCEL is never refused; what it says is kept until its INVITE's ACK has come."""
+    alice = stage.person("alice")
+    stage.play("alice INVITE", f"alice CANCEL {LARGE}")
+    stage.probe.messages.clear()
+    assert held(alice) >= len(LARGE)
+    stage.play("alice ACK")
+    stage.probe.messages.clear()
+    assert held(alice) == 0
+
+
+@pytest.mark.proves("M-33")
+@pytest.mark.parametrize(("length", "code"), [(256, 200), (257, 413), (30_000, 413)])
+def test_the_name_of_a_header_has_a_length(stage: Stage, length: int, code: int) -> None:
+    """Names are folded before they are compared, which takes more time than they have letters."""
+    stage.probe.reactions["MESSAGE"] = lambda task, request: task.answer(request, 200)
+    name = "\u0300" * (length // 2) + "\u0323" * (length - length // 2)
+    stage.person("alice").open("MESSAGE", "service", "x" * 1024, **{name: 1}).expect(code)
+    stage.node.journal.counts.clear()
+
+
 @pytest.mark.proves("D-27")
 def test_what_nobody_has_asked_for_counts_as_that_of_who_gets_it(stage: Stage) -> None:
     """A timer's, or of somebody who has no limits."""

@@ -8,6 +8,7 @@ import pytest
 
 from gortc.admission.limits import Limits, Rate
 from gortc.jsip.layers import Channel
+from gortc.jsip.memory import Account
 from gortc.transport.channels import PeerChannel
 from tests.transport.kit import Hub, Wire, frame
 from tests.transport.test_resume import come, texts
@@ -20,6 +21,12 @@ LARGE = b"x" * 10_000
 def hub() -> Hub:
     """50 kB are a user's."""
     return Hub(auth="none", proxies=(), limits=Limits(memory=1_000_000, memory_connection=1, memory_user=50_000))
+
+
+@pytest.fixture
+def roomy() -> Hub:
+    """100 kB are: half of them for what is kept."""
+    return Hub(auth="none", proxies=(), limits=Limits(memory=1_000_000, memory_connection=1, memory_user=100_000))
 
 
 def channel(hub: Hub, name: str = NAME) -> PeerChannel:
@@ -36,40 +43,57 @@ def held(hub: Hub) -> int:
 
 
 @pytest.mark.proves("C-94")
-def test_of_what_is_kept_the_oldest_goes(hub: Hub) -> None:
+def test_of_what_is_kept_the_oldest_goes(roomy: Hub) -> None:
     """Who resumes then is told that something is missing; and it is given back."""
-    wire, (_, value) = come(hub, name=NAME)
+    wire, (_, value) = come(roomy, name=NAME)
     for _ in range(4):
-        assert channel(hub).send(LARGE) == 0
-    assert held(hub) == 40_000
+        assert channel(roomy).send(LARGE) == 0
+    assert held(roomy) == 40_000
     for _ in range(6):
-        assert channel(hub).send(LARGE) == 0
-    assert held(hub) == 50_000
+        assert channel(roomy).send(LARGE) == 0
+    assert held(roomy) == 50_000
     assert len(texts(wire)) == 10
     wire.send(frame(b'["seen",7]'))
-    assert held(hub) == 30_000
+    assert held(roomy) == 30_000
     for _ in range(4):
-        channel(hub).send(LARGE)
+        channel(roomy).send(LARGE)
     wire.lose()
-    wire, first = come(hub, value["token"], seen=8, name=NAME)
+    wire, first = come(roomy, value["token"], seen=8, name=NAME)
     assert (first[0], first[1]["reason"]) == ("new", "out of window")
-    assert held(hub) == 0
-    assert channel(hub).send(LARGE) == 0
-    assert held(hub) == 10_000
+    assert held(roomy) == 0
+    assert channel(roomy).send(LARGE) == 0
+    assert held(roomy) == 10_000
     wire.lose()
-    hub.clock.advance(120)
-    assert hub.channels.memory.held == 0
-    assert not hub.channels.by_name
+    roomy.clock.advance(120)
+    assert roomy.channels.memory.held == 0
+    assert not roomy.channels.by_name
 
 
 @pytest.mark.proves("C-94")
-def test_what_still_is_kept_is_sent_again(hub: Hub) -> None:
-    _, (_, value) = come(hub, name=NAME)
+def test_what_still_is_kept_is_sent_again(roomy: Hub) -> None:
+    _, (_, value) = come(roomy, name=NAME)
     for at in range(9):
-        channel(hub).send(b"%d" % at + LARGE)
-    wire, first = come(hub, value["token"], seen=5, name=NAME)
+        channel(roomy).send(b"%d" % at + LARGE)
+    wire, first = come(roomy, value["token"], seen=5, name=NAME)
     assert first[0] == "resumed"
     assert [text[:1] for text in texts(wire)] == [b"5", b"6", b"7", b"8"]
+
+
+@pytest.mark.proves("C-94")
+def test_who_is_away_takes_something(hub: Hub) -> None:
+    """Until it is back; and where there is little left nobody is waited for who has nothing to come back to."""
+    wire, (_, value) = come(hub, name=NAME)
+    wire.lose()
+    assert held(hub) == 2048
+    wire, first = come(hub, value["token"], name=NAME)
+    assert first[0] == "resumed"
+    assert held(hub) == 0
+    other = Account(hub.channels.memory)
+    kept = other.hold(600_000)
+    wire.lose()
+    assert NAME not in hub.channels.by_name
+    del kept
+    assert hub.channels.memory.held == 0
 
 
 @pytest.mark.proves("C-94", "C-35")
@@ -78,11 +102,11 @@ def test_what_waits_for_a_peer_that_is_away(hub: Hub) -> None:
     wire, (_, value) = come(hub, name=NAME)
     wire.lose()
     codes = [channel(hub).hold(LARGE, None) for _ in range(8)]
-    assert codes == [0] * 6 + [480] * 2
-    assert held(hub) == 60_000
+    assert codes == [0] * 5 + [480] * 3
+    assert held(hub) == 50_000 + 2048
     wire, first = come(hub, value["token"], seen=0, name=NAME)
     assert first[0] == "resumed"
-    assert len(texts(wire)) == 6
+    assert len(texts(wire)) == 5
     assert held(hub) <= 50_000  # what is kept from now on
     hub.journal.counts.clear()
 
