@@ -42,6 +42,8 @@ class Door:
         self._crowd: Crowd[Any] = Crowd()
         self._waiting: dict[Hashable, dict[Any, None]] = {}
         """Who has something to say, by household, whose turn it is first."""
+        self._homes: dict[Any, Hashable] = {}
+        """In whose line each of them is, whoever is a proxy by now."""
         self._turns = timers.queue(0, give_turns)
         self._accepts: Meter | None = None
         self._end = 0.0
@@ -101,16 +103,19 @@ class Door:
             self._end = now + self._turn
         if not self._waiting and now < self._end:
             return True
-        self._waiting.setdefault(self._home(one, one.address), {})[one] = None
+        home = self._homes.setdefault(one, self._home(one, one.address))
+        self._waiting.setdefault(home, {})[one] = None
         return False
 
     def leave(self, one: Any) -> None:
         """It waits no longer, where it did."""
-        home = self._home(one, one.address)
-        line = self._waiting.get(home, {})
-        line.pop(one, None)
+        if one not in self._homes:
+            return
+        home = self._homes.pop(one)
+        line = self._waiting[home]
+        del line[one]
         if not line:
-            self._waiting.pop(home, None)
+            del self._waiting[home]
 
     def give_turns(self) -> None:
         """The reactor has taken a turn. One each household, and so on, until all that is to be read is read, or it has
@@ -122,7 +127,7 @@ class Door:
         while waiting:
             home, line = next(iter(waiting.items()))
             one = next(iter(line))
-            del waiting[home], line[one]
+            del waiting[home], line[one], self._homes[one]
             if line:
                 waiting[home] = line  # behind all others
             try:
@@ -137,6 +142,7 @@ class Door:
         """The server stops: whoever is at the door is sent away."""
         self._turns.stop(self)
         self._waiting.clear()
+        self._homes.clear()
         for one in list(self._crowd):
             self.done(one)
             one.give_up()

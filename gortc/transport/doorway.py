@@ -120,7 +120,7 @@ class Comer(Server):
 
     def take_turn(self) -> None:
         """It has waited for it."""
-        if self.disconnecting:
+        if self.disconnecting or not self._at_door:
             return
         self.resumeProducing()
         why = self._hear()

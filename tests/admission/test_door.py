@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as some
 from twisted.internet.task import Clock
@@ -71,8 +72,8 @@ class Place:
         self.lines: list[tuple[str, str]] = []
         self.worked = 0.0
         self.heard: list[str] = []
-        settings = Settings(auth=auth, proxies=proxies, limits=Limits(**limits))
-        self.door = Door(settings, Timers(self.clock, self.fail), self.journal, lambda: self.worked)
+        self.settings = Settings(auth=auth, proxies=proxies, limits=Limits(**limits))
+        self.door = Door(self.settings, Timers(self.clock, self.fail), self.journal, lambda: self.worked)
 
     def line(self, reason: str, channel: str, detail: object) -> None:
         """A line of the log."""
@@ -261,6 +262,28 @@ def test_who_leaves_the_line() -> None:
         place.door.leave(one)
     assert place.turn() == ["192.0.2.3"]
     assert place.turn() == []
+    assert not place.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize(("before", "after"), [((), ("192.0.2.0/24",)), (("192.0.2.0/24",), ())])
+@pytest.mark.parametrize("leave", [True, False])
+def test_who_is_a_proxy_changes_while_they_wait(before: tuple[str, ...], after: tuple[str, ...], leave: bool) -> None:
+    """Whoever leaves the line has left it, and whoever stays has one turn; who has more to say then waits as what it
+    is by then."""
+    place = Place(proxies=before, turn=STEP)
+    ones = [Knocker(place, "192.0.2.1", words=2) for _ in range(4)]
+    for one in ones:
+        one.knock()
+    place.door.configure(evolve(place.settings, proxies=after))
+    for one in ones if leave else ():
+        place.door.leave(one)
+        place.door.leave(one)
+    turns = 0
+    while place.turn():
+        turns += 1
+    assert turns == (0 if leave else 7)
+    assert not place.door._waiting
+    assert not place.door._homes
     assert not place.clock.getDelayedCalls()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
@@ -97,8 +98,8 @@ class Street:
         self.made: list[Reading] = []
         self.failures = 0
         self.journal = Journal(failed=self.fail)
-        settings = Settings(auth="none", proxies=(), handshake_seconds=10.0, limits=Limits(**limits))
-        self.door = Door(settings, Timers(self.reactor, self.fail), self.journal)
+        self.settings = Settings(auth="none", proxies=(), handshake_seconds=10.0, limits=Limits(**limits))
+        self.door = Door(self.settings, Timers(self.reactor, self.fail), self.journal)
         self.factory = Factory.forProtocol(lambda: Reading(self.made))
         self.factory.noisy = False
         self.listen("tcp:0:interface=127.0.0.1")
@@ -245,6 +246,38 @@ def test_aborted_while_it_waits_for_its_turn() -> None:
     assert not street.door._waiting
     street.reactor.turn()
     assert street.failures == 0
+    street.close()
+
+
+def test_they_go_while_it_changes_who_is_a_proxy() -> None:
+    """Nothing is made for those who wait and have gone, and nothing is left of them."""
+    street = Street(accepts=None, turn=1e-9)
+    for _ in range(5):
+        street.connect().sendall(b"hello")
+    street.reactor.until(lambda: len(street.door) - len(street.door._homes) == 0 and len(street.door) == 3)
+    made = len(street.made)
+    street.door.configure(evolve(street.settings, proxies=("127.0.0.0/8",)))
+    for one in list(street.door._waiting["127.0.0.1"]):
+        one.give_up()
+    for _ in range(10):
+        street.reactor.turn()
+    assert len(street.made) == made
+    assert not street.door._waiting
+    assert (street.failures, street.reactor.raised) == (0, [])
+    street.close()
+
+
+def test_whoever_has_gone_has_no_turn() -> None:
+    """Though it was at the door a moment ago."""
+    street = Street(accepts=None, turn=1e-9)
+    for _ in range(2):
+        street.connect().sendall(b"hello")
+    street.reactor.until(lambda: len(street.door._waiting) == 1)
+    made = len(street.made)
+    ((one,),) = street.door._waiting.values()
+    one.give_up()
+    one.take_turn()
+    assert len(street.made) == made
     street.close()
 
 
