@@ -301,7 +301,7 @@ class Settings:
     handshake_seconds: float = _setting(10.0, _positive)
     """How long a peer may take for its opening handshake."""
     handshake_max: int = _setting(16384, _positive)
-    """The largest opening handshake taken, in bytes."""
+    """The largest opening handshake taken, in bytes; and a next hop's answer to ours."""
     unsent_max: int = _setting(1048576, _positive)
     """So many bytes may wait for a peer that does not read them; then its connection is closed. So many may wait for
     one that has no connection, too."""

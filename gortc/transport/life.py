@@ -62,6 +62,14 @@ class Mortal(WebSocketProtocol):  # type: ignore[misc]
         else:
             transport.loseConnection()
 
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """Of what comes after the end nothing is kept. It is read all the same: what nobody reads would reset the
+        connection, and the answer would be lost."""
+        if self.state != self.STATE_CLOSED:
+            super().dataReceived(data)
+        if self.state == self.STATE_CLOSED:
+            self.data = b""
+
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802
         """It is gone. Nothing of it is left to the cyclic collector, which looks seldom."""
         if self._abort is not None:

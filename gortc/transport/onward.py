@@ -141,6 +141,9 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self._heard = self._outbound.timers.clock.seconds()
         self._count = 0
         super().dataReceived(data)
+        if self.state == self.STATE_CONNECTING and len(self.data) > self._outbound.settings.handshake_max:
+            self.wasNotCleanReason = "its answer to the opening handshake is too large"
+            self.give_up()
         if self._allowance is not None and self._count:
             wait = self._allowance.spend(self._heard, self._count)
             if wait > 0.0:

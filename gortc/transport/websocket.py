@@ -97,6 +97,8 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
             raise ConnectionDeny(refused.code, refused.reason) from None
         except CancelledError:
             raise ConnectionDeny(503, "it has gone") from None
+        if self.state != self.STATE_CONNECTING:  # nor may who did not heed that it is cancelled let it in
+            raise ConnectionDeny(503, "it has been refused meanwhile")
         if self.resumes:
             return RESUME
         return PLAIN if PLAIN in request.protocols else None
@@ -167,6 +169,14 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         _log.debug("handshake refused with {code}: {reason}", code=code, reason=text.strip())
         self.sendData(head.encode() + body)
         self.dropConnection(abort=False)
+        self.data = b""
+        self._ask_no_more()
+
+    def _ask_no_more(self) -> None:
+        """It has been refused, or has gone: nobody need say who it is. It is not refused for that, too."""
+        asked, self._admitting = self._admitting, None
+        if asked is not None:
+            asked.cancel()
 
     def onOpen(self) -> None:  # noqa: N802
         """The handshake is done: the channel has its connection."""
@@ -326,7 +336,7 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802
         """The connection has gone."""
         self.factory.connections.discard(self)
-        admission, asked = self.factory.admission, self._admitting
+        admission = self.factory.admission
         self.factory.door.done(self)
         broken = failure(reason.value)
         if broken:
@@ -335,9 +345,6 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
             reason = Failure(ConnectionLost(broken))  # Autobahn would log an error each time
         admission.leave(self.counted)
         self.counted = ""
-        if asked is not None:
-            self._admitting = None
-            asked.cancel()
         if self._hushed is not None:
             self._hushed.stop(self)
             self._hushed = None
@@ -345,6 +352,7 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         for short in ("dataReceived", "send", "_line"):  # leave no cycle to the collector
             self.__dict__.pop(short, None)
         super().connectionLost(reason)
+        self._ask_no_more()
 
     def _leave(self) -> None:
         if self.channel is not None:

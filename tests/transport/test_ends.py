@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import gc
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import pytest_twisted
+import txaio.tx
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
+from gortc.admission.interfaces import Handshake
 from gortc.server import Server
 from gortc.settings import Settings
-from tests.transport.kit import CLOSE, Hub, Wire, close, handshake
+from tests.transport.kit import CLOSE, TEXT, Hub, Wire, close, frame, handshake
+from tests.transport.network import Cable
+from tests.transport.test_outbound import Deaf, connected, network
+
+
+@pytest.fixture
+def loop() -> Iterator[None]:
+    """Autobahn's timers are as they were."""
+    before = txaio.tx.config.loop
+    yield
+    txaio.tx.config.loop = before
 
 
 def clinging(hub: Hub) -> Any:
@@ -39,6 +53,14 @@ def check_gone(hub: Hub, wire: Any) -> None:
     hub.clock.advance(0)
     assert not hub.factory.connections
     assert len(hub.timers) == 0
+
+
+def check_gone_beside(hub: Hub, wire: Any, other: Wire) -> None:
+    """As `check_gone`, where another one is there."""
+    hub.clock.advance(1.1)
+    hub.clock.advance(0)
+    assert wire.transport.aborted
+    assert hub.factory.connections == {other.protocol}
 
 
 @pytest.mark.proves("C-2", "C-5")
@@ -68,6 +90,125 @@ def test_a_peer_that_closes_and_stays(hub: Hub) -> None:
     wire.send(close())
     assert wire.take()[-1][0] == CLOSE
     check_gone(hub, wire)
+
+
+class Asking:
+    """A server whose authenticator answers when the test does; or, where it does not heed that it is
+    cancelled, then."""
+
+    def __init__(self, heeds: bool) -> None:
+        self.asked: list[Deferred[str | None]] = []
+        self._heeds = heeds
+        self.hub = Hub({"desk": self.ask}, auth={"desk": {}}, realm="x", proxies=())
+
+    def ask(self, _: Handshake) -> Deferred[str | None]:
+        """It takes its time."""
+        answer: Deferred[str | None] = Deferred(None if self._heeds else lambda answer: answer.callback("alice@x"))
+        self.asked.append(answer)
+        return answer
+
+    def refusals(self) -> dict[str, int]:
+        """What was counted."""
+        return {what: n for what, n in self.hub.journal.counts.items() if what.startswith("handshake refused")}
+
+
+@pytest.mark.proves("C-5")
+@pytest.mark.parametrize("heeds", [True, False])
+def test_who_is_refused_while_it_is_asked_about_stays_refused(heeds: bool) -> None:
+    """Whatever is answered later: it is told once, and takes nobody's place."""
+    desk = Asking(heeds)
+    first = Wire(desk.hub)
+    first.send(handshake())
+    desk.asked.pop().callback("alice@x")
+    assert first.take_http().startswith("HTTP/1.1 101 ")
+    wire = clinging(desk.hub)
+    wire.send(handshake())
+    wire.send(b"\x01" * (desk.hub.settings.handshake_max + 1))
+    assert wire.take_http().startswith("HTTP/1.1 400 ")
+    if not desk.asked[0].called:
+        desk.asked[0].callback("alice@x")
+    assert wire.take_http() == ""
+    assert wire.protocol.state == wire.protocol.STATE_CLOSED
+    assert first.protocol.state == first.protocol.STATE_OPEN
+    assert desk.hub.channels.by_name["alice@x"].connection is first.protocol
+    check_gone_beside(desk.hub, wire, first)
+    assert desk.refusals() == {"handshake refused, 400": 1}
+    first.lose()
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+def test_who_goes_while_it_is_asked_about_is_not_refused(heeds: bool) -> None:
+    desk = Asking(heeds)
+    wire = Wire(desk.hub)
+    wire.send(handshake())
+    wire.lose()
+    if not desk.asked[0].called:
+        desk.asked[0].callback("alice@x")
+    assert wire.take_http() == ""
+    assert not desk.hub.channels.by_name
+    assert desk.refusals() == {}
+
+
+@pytest.mark.proves("C-2", "C-5", "C-18")
+@pytest.mark.parametrize("end", ["refused", "refused late", "too large", "we close", "they close", "violation"])
+def test_what_comes_after_the_end_is_not_kept(end: str) -> None:
+    """By TLS, a connection that is over is read for a moment."""
+    desk = Asking(heeds=True)
+    wire = clinging(desk.hub)
+    wire.send(handshake("/nowhere" if end == "refused" else "/rtc?userid=alice@x"))
+    if end == "refused late":
+        wire.send(b"x" * 1000)
+        desk.asked[0].callback("bob@x")
+    elif end == "too large":
+        wire.send(b"x" * (desk.hub.settings.handshake_max + 1))
+    elif end != "refused":
+        desk.asked[0].callback("alice@x")
+        if end == "we close":
+            wire.protocol.close(4000, "so it is")
+            wire.send(frame("a" * 60_000) + frame("b" * 30_000, fin=False))
+            wire.send(close())
+        elif end == "they close":
+            wire.send(close() + b"x" * 1000)
+        else:
+            for _ in range(2):
+                wire.send(frame(b"", opcode=3) + b"x" * 1000)
+    for _ in range(100):
+        wire.send(frame("a" * 10_000) + frame("b" * 60_000, TEXT, fin=False))
+        assert len(wire.protocol.data) == 0
+    assert sum(map(len, getattr(wire.protocol, "message_data", None) or ())) <= desk.hub.settings.frame_max
+    wire.lose()
+    assert not desk.hub.factory.connections
+
+
+def test_nor_what_a_next_hop_says_then(loop: None) -> None:
+    """Its TLS is read for a moment, too."""
+    net = connected()
+    protocol: Any = net.hop.connection
+    protocol.transport.abortConnection = lambda: None
+    protocol.dropConnection()
+    for _ in range(100):
+        protocol.dataReceived(b"x" * 10_000)
+        assert len(protocol.data) == 0
+
+
+def test_a_next_hop_whose_handshake_has_no_end(loop: None) -> None:
+    """Whoever has dialled it is told in time; of what it says no more is kept than of anybody's handshake."""
+    net = network()
+    net.silent = True
+    call = net.labs["a"].user("anna").open("MESSAGE", "nobody@b.test")
+    net.reactor.advance(0)
+    factory: Any = net.reactor.tcpClients[0][2]
+    protocol = factory.buildProtocol(None)
+    cable = Cable(protocol, Deaf())
+    cable.near.hear(b"HTTP/1.1 101 Switching Protocols\r\nX-Long: ")
+    for _ in range(16):
+        cable.near.hear(b"x" * 1000)
+    assert not cable.near.ended
+    cable.near.hear(b"x" * 1000)
+    assert cable.near.ended
+    net.settle()
+    call.expect(503)
+    assert net.hop.trouble == "127.0.0.1: its answer to the opening handshake is too large"
 
 
 def test_one_that_ends_by_itself_leaves_no_timer(hub: Hub) -> None:

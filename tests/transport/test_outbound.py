@@ -384,6 +384,9 @@ class Deaf:
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """Nothing."""
 
+    def makeConnection(self, transport: object) -> None:  # noqa: N802
+        """Nothing."""
+
     def connectionLost(self, reason: object) -> None:  # noqa: N802
         """Nothing."""
 
