@@ -344,6 +344,9 @@ class Settings:
         for name in self.trusted_nodes:
             if name not in self.nodes:
                 raise SettingsError(f"trusted_nodes: {name!r} is none of `nodes`")
+        for host in self.routes:
+            if host in self.own_domains:  # whoever is there would speak for our own users
+                raise SettingsError(f"routes: {host!r} is a domain of our own")
         if self.load_low > self.load_high:
             raise SettingsError("load_low: is more than load_high")
         if self.lag_low > self.lag_high:

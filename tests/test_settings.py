@@ -201,6 +201,21 @@ def test_a_name_to_look_up_has_its_one_spelling(settings: Any, spelled: str) -> 
         Settings(**settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "host"),
+    [
+        ({"realm": "a.example"}, "a.example"),
+        ({"domains": ("c.example", "A.Example")}, "a.example"),
+        ({"domains": ("b\u00fccher.example",)}, "xn--bcher-kva.example"),
+    ],
+)
+def test_no_route_leads_to_our_own_domains(settings: Any, host: str) -> None:
+    """Whoever is there would speak for our users."""
+    routes = {"b.example": Route("ws://x/rtc"), host: Route("ws://x/rtc")}
+    with pytest.raises(SettingsError, match=f"^routes: '{host}' is a domain of our own$"):
+        Settings(routes=routes, **settings)
+
+
 @pytest.mark.proves("C-92")
 @pytest.mark.parametrize("host", ["gortc\u3002com", "\u212aelvin.example", "M\u00dcNCHEN.example", "snow\u2603man.com"])
 def test_no_domain_of_ours_beyond_idna(host: str) -> None:

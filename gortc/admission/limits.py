@@ -57,7 +57,8 @@ METHOD_RATES: Mapping[str, Rate | None] = {
 
 @frozen
 class Limits:
-    """What a peer may ask for. None of it holds with `auth="loopback"`, nor, but for those of connections, for nodes.
+    """What a peer may ask for. With `auth="loopback"` none of it holds for who connects, nor, but for those of
+    connections, for nodes. Next hops that are not trusted have limits in any case.
 
     None instead of a Rate: no limit. Raises ValueError where a field can't be.
     """
