@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from math import ceil, inf
 from random import random
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, Final
 from unicodedata import normalize
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ASSERTED: Final = "P-Asserted-Identity"
 LETTERS: Final = "passertedidentity"
+ASCII: Final = frozenset(ascii_lowercase)
 SHORTEST: Final = 15
 """No spelling of it has fewer characters."""
 NO_HOSTS: Final[frozenset[str]] = frozenset()
@@ -95,9 +97,10 @@ def asserts(name: str) -> bool:
     """Whether a header of this name says who somebody is, however it is spelled.
 
     To SIP, at some gateway, neither case nor what stands around a name means anything (RFC 3261 section 7.3.1); what
-    folds a name beyond ASCII, or takes its lines for headers, may find it there.
+    folds a name beyond ASCII, loses what it can't show, or takes its lines for headers, may find it there. In capitals
+    some letters beyond ASCII are of it, such as the i without a dot.
     """
-    return LETTERS in "".join(filter(str.isalnum, normalize("NFKC", name).casefold()))
+    return LETTERS in "".join(filter(ASCII.__contains__, normalize("NFKD", name).upper().casefold()))
 
 
 class Gate:
