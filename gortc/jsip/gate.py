@@ -160,13 +160,11 @@ class Gate:
             self._journal.note("false From", channel.name, request)
             self._syntax.answer(channel, request, 403, Reason=f"From must be {guest.own_names}")
             return True
-        if guest.limited and self._too_much(channel, guest, request, first):
-            return True
         if first and not guest.opens:
             self._journal.note("not invited", channel.name, request)
             self._syntax.answer(channel, request, 403, Reason="whom we have called opens no dialogues")
             return True
-        return False
+        return guest.limited and self._too_much(channel, guest, request, first)
 
     def _too_much(self, channel: Channel, guest: Guest, request: Request, first: bool) -> bool:
         account = channel.account

@@ -37,10 +37,12 @@ class Hop(PeerChannel):
         if route.trusted and hosts:
             self.meet(None)
             return
+        host, port, path = route.place
+        here = f"hop:{host}:{port}{path}"  # neither a user nor an address is called so: the limits are its own
         self.meet(
             Guest(
-                route.host,
-                route.host,
+                here,
+                here,
                 asserted="",
                 own_from=route.own_from and not self.dialled,
                 limited=route.limited or self.dialled,

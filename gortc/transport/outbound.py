@@ -77,11 +77,12 @@ class Outbound:
         hosts = self._hosts.get(route, NO_HOSTS)
         payer = "" if hosts or owner is None else pays(owner.asker)
         if not hosts:
-            dialled = [hop.payer for hop in self.hops.values() if hop.dialled]
-            if len(dialled) >= self.settings.hops_max:
+            if sum(hop.dialled for hop in self.hops.values()) >= self.settings.hops_max:
                 return self._full
-            if payer and dialled.count(payer) >= self.settings.limits.dials:
-                return self._spent
+            if payer and self._has_spent(payer):
+                self._hand_over(payer)
+                if self._has_spent(payer):
+                    return self._spent
         hop = Hop(self.channels, route, self, hosts, payer)
         try:
             link = Link(hop, self, self.reactor if hosts else PublicReactor(self.reactor, self.lookups, payer))
@@ -91,6 +92,20 @@ class Outbound:
         self.hops[route], self._links[hop] = hop, link
         self._idle.start(hop)
         return hop
+
+    def _has_spent(self, payer: str) -> bool:
+        """Whether no further host may be dialled for it."""
+        paid = sum(hop.dialled and hop.payer == payer for hop in self.hops.values())
+        return paid >= self.settings.limits.dials
+
+    def _hand_over(self, payer: str) -> None:
+        """Hosts that `payer` talks to no more are paid by others who do, as long as they may dial themselves: each
+        has somebody who pays, and nobody pays for more than he may."""
+        for hop in self.hops.values():
+            if hop.dialled and hop.payer == payer:
+                users = {pays(session.owner.asker) for session in hop.sessions.values() if session.owner is not None}
+                if payer not in users:
+                    hop.payer = next((user for user in users if not user or not self._has_spent(user)), payer)
 
     def _dial(self, uri: URI) -> Route | None:
         """The way to a host that no route names. Where one leads to the same place it is that one: whoever is there is

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from ipaddress import ip_address
 from itertools import count
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import txaio.tx
@@ -19,7 +21,9 @@ from twisted.python.failure import Failure
 
 from gortc.admission.limits import Limits, Rate
 from gortc.jsip.gate import Guest
+from gortc.jsip.uri import parse
 from gortc.transport.hop import Hop
+from gortc.transport.names import BadName, channel_name
 from gortc.transport.route import Route
 from tests.transport.test_outbound import connected, dialler
 
@@ -69,6 +73,53 @@ class Far:
     def codes(self, number: int) -> list[int]:
         """It opens so many."""
         return [code for _ in range(number) for code, _ in self.opens()]
+
+
+# whose its limits are
+
+
+def test_a_next_hop_has_limits_of_its_own() -> None:
+    """Neither another one at that host has the same, nor a user who comes from there."""
+    urls = {
+        "b.example": "ws://10.0.0.7:8001/rtc", "c.example": "ws://10.0.0.7:8002/rtc", "d.example": "ws://10.0.0.7/a",
+        "e.example": "ws://10.0.0.7/b", "f.example": "ws://[2001:db8::1]/a", "g.example": "wss://10.0.0.7/a",
+    }  # fmt: skip
+    rate = Rate(0.1, 2)
+    routes = {host: Route(url) for host, url in urls.items()}
+    lab = dialler(MemoryReactorClock(), routes=routes, limits=Limits(methods={"MESSAGE": rate}, requests=rate))
+    user = lab.user("alice")
+    user.channel.meet(Guest(user.name, "10.0.0.7", limited=True))
+    channels: list[Any] = [lab.node.channels.outbound.route(parse(host)) for host in urls]  # type: ignore[union-attr]
+    for channel in (*channels, user.channel):
+        said = [refused(lab, channel, number) for number in range(3)]
+        assert said == [False, False, True], channel.name
+    for hop in channels:
+        with pytest.raises(BadName):
+            channel_name(quote(hop.guest.name))
+        with pytest.raises(ValueError, match="does not appear"):
+            ip_address(hop.guest.address)
+
+
+def refused(lab: Any, channel: Any, number: int) -> bool:
+    """Whether the gate has it wait for a message of its own."""
+    headers = {"Type": "MESSAGE", "Request-URI": "x@a.test", "From": "x@a.test", "To": "x@a.test", "CSeq": 1}
+    before = lab.node.journal.counts["too many requests"]
+    channel.guest.own_from = False
+    data = json.dumps({"DialogueID": f"{channel.name}-{number}", **headers}).encode()
+    lab.node.channels.above.receive(channel, data)
+    return bool(lab.node.journal.counts["too many requests"] > before)
+
+
+@pytest.mark.proves("C-112")
+def test_what_it_may_not_open_costs_nothing_of_its_limits() -> None:
+    """They are for what it may."""
+    rate = Rate(0.1, 2)
+    far = Far(limits=Limits(methods={"MESSAGE": rate}, requests=rate))
+    hosts = far.hop.guest.hosts  # type: ignore[union-attr]
+    far.hop.stand_for(frozenset())
+    assert far.codes(5) == [403] * 5
+    far.hop.stand_for(hosts)
+    assert far.codes(3)[:2] == [480, 480]
 
 
 # what it may open
@@ -294,6 +345,40 @@ def test_a_user_has_so_many_hosts_dialled() -> None:
     assert hops(lab) == []
     alice.call("x@h5.example")
     assert len(hops(lab)) == 1
+
+
+@pytest.mark.proves("C-57")
+def test_a_host_is_paid_by_who_talks_to_it() -> None:
+    """Whoever has dialled it and talks to it no more dials on; but whoever talks there may have dialled enough."""
+    reactor = MemoryReactorClock()
+    lab = dialler(reactor, limits=Limits(dials=2, methods={}))
+    names = {name: lab.user(name) for name in ("alice", "bob", "carol")}
+    for user in names.values():
+        user.channel.guest = Guest(user.name, "203.0.113.5", asserted=user.name, limited=True)
+
+    def call(name: str, host: str) -> Any:
+        made = names[name].call(f"x@{host}.example")
+        lab.advance(0)
+        return made
+
+    def payers() -> dict[str, str]:
+        return {hop.name.split(".")[0]: hop.payer.split("@")[0] for hop in hops(lab)}
+
+    first = [call("alice", "h1"), call("alice", "h2")]
+    for host in ("h1", "h2"):
+        call("bob", host)
+    call("alice", "h3").expect(503)  # she talks to both
+    first[0].cancel()
+    lab.advance(0)
+    call("alice", "h3")
+    assert payers() == {"h1": "bob", "h2": "alice", "h3": "alice"}
+    call("bob", "h4")
+    first[1].cancel()
+    lab.advance(0)
+    call("alice", "h5").expect(503)  # Bob has dialled enough
+    call("carol", "h2")
+    call("alice", "h5")
+    assert payers() == {"h1": "bob", "h2": "carol", "h3": "alice", "h4": "bob", "h5": "alice"}
 
 
 @pytest.mark.proves("C-57")
