@@ -25,8 +25,9 @@ class Asked:
     method: str
     """GET, POST, PUT or DELETE."""
     path: str
-    """What is below /NAME/vN/, decoded, without a slash in front or at the end. For `access.v1` the whole path,
-    without a slash in front, in its one spelling: only what must be is escaped (RFC 3986 section 3.3)."""
+    """What is below /NAME/vN/, in its one spelling, without a slash at the end: only what must be is escaped (RFC 3986
+    section 3.3), so a `/` in a name is `%2F`. For `access.v1` the whole path, without a slash in front, spelled alike:
+    what the plugin is asked is the end of what `access.v1` is asked."""
     query: Mapping[str, str]
     """The fields of the query string."""
     body: Any
@@ -36,7 +37,8 @@ class Asked:
     address: str
     """Where it comes from."""
     parts: tuple[str, ...] = ()
-    """The path, cut at its slashes and then decoded: a name with a `/`, which is `%2F` in a path, is one part."""
+    """The path, cut at its slashes and then decoded: a name with a `/`, which is `%2F` in a path, is one part. Joined
+    again by slashes they are ambiguous: what they name together is `path`."""
     operation: str = ""
     """For `access.v1`: what would be done, however the path was spelled: the method and the path of the description,
     such as `DELETE /runtime/v1/channels/{name}`; of an API plugin `DELETE /NAME/vN/...`."""
@@ -94,7 +96,8 @@ class IAPI(Interface):
 
 
 class IAccess(IAPI):
-    """`access.v1`: where it is loaded, it is asked about every request first, health checks apart."""
+    """`access.v1`: where it is loaded, it is asked about every request first, but for those that are open to everybody:
+    health checks and, on loopback, `/metrics`."""
 
     def allow(asked: Asked) -> Deferred[bool] | bool:  # noqa: N805
         """Whether this request, whose token is known, may go on. It can't allow what the role does not.

@@ -20,7 +20,7 @@ from gortc.oam.exchange import BODY_MAX, Asking, Site
 from gortc.oam.files import AccessLog, Ration
 from gortc.oam.interfaces import Asked
 from gortc.oam.openapi import document
-from gortc.oam.paths import Operation, Table, Target, read
+from gortc.oam.paths import Operation, Table, Target, encoded, read
 from gortc.oam.route import BAD_VALUE, FAILED, JSON, OK, OPEN, READ, Answer, Problem, Query, Route, Text
 from gortc.printable import line
 from gortc.settings import Settings
@@ -111,8 +111,8 @@ class Desk:
         if operation.role != OPEN:
             await self._apis.allow(asked(asking, operation, operation.path, operation.parts))
         if route is None:
-            rest = operation.rest
-            return await self._apis.serve(operation.plugin, asked(asking, operation, "/".join(rest), rest))
+            below = asked(asking, operation, encoded(*operation.rest), operation.rest)
+            return await self._apis.serve(operation.plugin, below)
         known = read_query(asking.query, route.query)
         answer = route.answer(Query({**known, **operation.named}, who.role))
         return await answer if isawaitable(answer) else answer

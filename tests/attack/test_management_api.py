@@ -40,10 +40,39 @@ class Access:
     post = put = delete = get
 
     def allow(self, asked):
-        return not asked.path.startswith(("runtime/v1/drain", "runtime/v1/messages", "conference/v1"))
+        forbidden = ("runtime/v1/drain", "runtime/v1/messages", "conference/v1", "vault/v1/door/open")
+        return not asked.path.startswith(forbidden)
 
 
 access = Access()
+"""
+VAULT = """
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+from gortc import IAPI, Problem
+
+
+@implementer(IPlugin, IAPI)
+class Vault:
+    name = "vault.v1"
+
+    def load(self, context):
+        pass
+
+    def unload(self):
+        pass
+
+    def get(self, asked):
+        if asked.path == "door/look":
+            return 0, {}
+        if asked.path == "door/open":
+            return 0, {"gold": True}
+        raise Problem(404, 1, "no such path")
+
+    post = put = delete = get
+
+
+vault = Vault()
 """
 PRIVATE = """
 from gortc import Call, service
@@ -124,6 +153,36 @@ def test_a_forbidden_path_in_all_spellings(victim: Make, page: Page) -> None:
         honest.told(),
         "57 got through, POST of drain among them",
     )
+
+
+def test_a_forbidden_path_of_a_plugin(victim: Make, page: Page) -> None:
+    """What a policy forbids below a plugin's path can't be asked of the plugin in any other spelling."""
+    server = victim(NOBODY, api=True, policy=POLICY, vault=VAULT)
+    caller = admin(server)
+    codes: Counter[int] = Counter()
+    opened = 0
+    with Honest(server) as honest:
+        for spelled in (*spellings("vault/v1/door/open"), *plugin_spellings("/vault/v1/", "door/open")):
+            for method in ("GET", "POST"):
+                code, said = caller.ask(method, spelled)
+                codes[code] += 1
+                opened += b"gold" in said
+    assert caller.ask("GET", "/vault/v1/door/look")[0] == 200
+    assert opened == 0
+    assert set(codes) <= {403, 404}
+    page.add(
+        f"{codes.total()} requests for a path below a plugin's that `access.v1` forbids, in all spellings",
+        f"none got through: {codes[403]} x 403, {codes[404]} x 404",
+        honest.told(),
+        "34 got through",
+    )
+
+
+def plugin_spellings(base: str, path: str) -> list[str]:
+    """Of what is below a plugin's path, the slash escaped."""
+    return [
+        base + path.replace("/", slash) + end for slash in ("%2f", "%2F", "%252F", "//") for end in ("", "/", "%2F")
+    ]
 
 
 def test_requests_that_never_end(victim: Make, page: Page) -> None:

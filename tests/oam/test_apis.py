@@ -355,14 +355,14 @@ def test_a_room_says_who_is_away(folder: Path) -> None:
 
 
 def test_a_path_is_cut_before_it_is_decoded(desk: Desk, folder: Path) -> None:
-    """A plugin gets both: the path as a text, and its parts."""
+    """A plugin gets both: the path in its one spelling, and its parts."""
     text = TOYS.replace(
         '"value": lambda asked: (0, {"got": [asked.method,', '"value": lambda asked: (0, {"got": [asked.parts,'
     )
     (folder / "toys.py").write_text(text)
     assert desk.ask("/apim/v1/toys.v1", "POST")[0] == 200
     got = desk.ask("/toys/v1/a%2Fb/c%252F/d%20?x=1", "POST")
-    assert got[1]["got"][:2] == [["a/b", "c%2F", "d "], "a/b/c%2F/d "]
+    assert got[1]["got"][:2] == [["a/b", "c%2F", "d "], "a%2Fb/c%252F/d%20"]
 
 
 def test_names_in_our_own_paths(folder: Path) -> None:

@@ -217,6 +217,23 @@ def test_what_a_policy_sees(desk: Desk) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("path", ["vault/open", "a b/\u00e4", "50%/x", "x//y", "/x", "a;b=1/c"])
+def test_a_plugin_and_its_policy_see_one_path(desk: Desk, path: str) -> None:
+    """A slash that is escaped is not one that is not: neither does what the other may not."""
+    asked = {}
+    for spelled in (quote(path), quote(path, safe=""), quote(path).replace("o", "%6f"), quote(path) + "//"):
+        desk.ask("/apim/v1/access.v1", "POST")
+        status, answer = desk.ask(f"/other/v1/{spelled}")
+        assert (status, answer["code"]) == (404, 3)
+        seen = desk.ask("/access/v1")[1]["seen"][0]
+        desk.ask("/apim/v1/access.v1", "DELETE")
+        answer = desk.ask(f"/rooms/v1/{spelled}")[1]
+        assert f"other/v1/{answer['path']}" == seen[1]
+        asked[answer["path"]] = asked.get(answer["path"], answer["parts"])
+        assert asked[answer["path"]] == answer["parts"] == seen[2][2:]
+    assert len(asked) == 2
+
+
 def test_nobody_learns_what_there_is_before_he_may_read(desk: Desk) -> None:
     for path in ("/", "/nothing", "/runtime/v1/nothing", "/toys/v1/x", "/rooms/v1/x", "/%", "/runtime/v1/drain"):
         for method in ("GET", "PUT", "PATCH", "OPTIONS"):
