@@ -253,7 +253,8 @@ class Settings:
     api_seconds: float = _setting(10.0, _positive)
     """How long an API plugin may take for an answer; then it is 504."""
     api_connections: int = _setting(100, _positive)
-    """So many connections the management API has; for one more, one that has shown no good token is dropped."""
+    """So many connections the management API has that have shown no good token, and as many that have; for one more,
+    one of the same is dropped: of who has the most."""
     api_request_seconds: float = _setting(10.0, _positive)
     """How long a client may take, from its connection on, until all of its request is there."""
     api_write_seconds: float = _setting(30.0, _positive)

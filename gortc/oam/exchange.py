@@ -10,19 +10,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from io import BytesIO
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request, datetimeToString
+from zope.interface import implementer
 
 from gortc.admission.addresses import household
 from gortc.jsip.layers import Journal
 from gortc.jsip.timers import TimerQueue, Timers
+from gortc.oam.access import Who
 from gortc.oam.route import BAD_VALUE, Problem
+from gortc.printable import line
 from gortc.settings import Settings
 
 BODY_MAX: Final = 65536
@@ -31,7 +35,10 @@ IGNORED_MAX: Final = 16 * BODY_MAX
 """So much may come after a request was answered, or refused by its head. It is not kept; but a client that is in the
 midst of sending a body that is too large must be able to read that it is."""
 LINGER: Final = 2.0
-"""So many seconds a client that is refused has to read why (RFC 9112 section 9.6)."""
+"""So many seconds a client has to hang up when it has been sent all (RFC 9112 section 9.6); who is refused, to read it,
+too."""
+NAME_MAX: Final = 80
+"""So many characters of who it is are logged."""
 TOO_LARGE: Final = f"a body has {BODY_MAX} bytes at most"
 
 _log = Logger(namespace="gortc.api")
@@ -103,16 +110,18 @@ class Asking(Request):
         super().connectionLost(reason)
 
 
+@implementer(IHalfCloseableProtocol)
 class Exchange(HTTPChannel):
-    """A connection. `known`: it has shown a good token."""
+    """A connection. `whose`: who has shown a good token on it; None as long as nobody has."""
 
     factory: Site
     transport: Any
     _networkProducer: Any  # noqa: N815
     requestFactory = Asking  # noqa: N815
     timeOut = None  # noqa: N815
-    known = False
+    whose: Who | None = None
     address = ""
+    answered = False
     _heard = 0
     """So many bytes came after the request."""
     _complete = False
@@ -133,6 +142,20 @@ class Exchange(HTTPChannel):
         self._stop()
         self.factory.open.pop(self, None)
         super().connectionLost(reason)
+
+    def readConnectionLost(self) -> None:  # noqa: N802
+        """It says no more; what is on its way to it still gets there, in its time."""
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:  # noqa: N802
+        """It has been sent all."""
+        if self.whose is not None:
+            self.wait(min(LINGER, self._patience))
+
+    def shown(self, whose: Who) -> None:
+        """A good token."""
+        self.whose = whose
+        self.factory.opened(self)
 
     def wait(self, seconds: float) -> None:
         """The next step may take so long."""
@@ -238,7 +261,8 @@ class Exchange(HTTPChannel):
 
     def requestDone(self, request: Any) -> None:  # noqa: N802
         """The answer is written."""
-        if self.known:
+        self.answered = True
+        if self.whose is not None:
             self._patience = self.factory.settings().api_write_seconds
         super().requestDone(request)
 
@@ -254,7 +278,7 @@ class Exchange(HTTPChannel):
 
 
 class Site(ServerFactory):
-    """The connections to the management API: `open`, in the order in which they came."""
+    """The connections to the management API: `open`, in the order in which they came, or have shown a good token."""
 
     protocol: Any = Exchange
     noisy = False
@@ -268,16 +292,20 @@ class Site(ServerFactory):
         self._journal = journal
 
     def opened(self, exchange: Exchange) -> None:
-        """One more. Where that is one too many, one that has shown no good token goes: of the address that has the most
-        of them, the oldest."""
+        """One more, of those who have shown a good token or of those who have not. Where that is one too many, one of
+        the same goes: of who has the most of them; so neither keeps out the others."""
+        self.open.pop(exchange, None)
         self.open[exchange] = None
-        most = self.settings().api_connections
-        while len(self.open) > most and (strangers := [one for one in self.open if not one.known]):
-            number = Counter(one.address for one in strangers)
-            oldest = next(one for one in strangers if number[one.address] == max(number.values()))
-            self._journal.note("API flood", oldest.address, f"more than {most} connections")
-            self.open.pop(oldest)
-            oldest.transport.abortConnection()
+        is_known, most = exchange.whose is not None, self.settings().api_connections
+        while (
+            len(self.open) > most
+            and len(some := [one for one in self.open if (one.whose is not None) == is_known]) > most
+        ):
+            gone = least(some)
+            who = f"those with a token; {line(gone.whose.name, NAME_MAX)} has most" if gone.whose else "strangers"
+            self._journal.note("API flood", gone.address, f"more than {most} connections of {who}")
+            self.open.pop(gone)
+            gone.transport.abortConnection()
 
     def stopFactory(self) -> None:  # noqa: N802
         """The server stops."""
@@ -286,6 +314,17 @@ class Site(ServerFactory):
 
     def log(self, request: object) -> None:
         """It has been logged."""
+
+
+def least(some: list[Exchange]) -> Exchange:
+    """Whom it costs least to lose: of who has the most, by the token and then by the address, the oldest that has its
+    answer, or else the oldest."""
+    for name in ("whose", "address"):
+        whose = attrgetter(name)
+        number = Counter(map(whose, some))
+        most = max(number.values())
+        some = [one for one in some if number[whose(one)] == most]
+    return next((one for one in some if one.answered), some[0])
 
 
 def expired(exchange: Exchange) -> None:

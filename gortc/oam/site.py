@@ -78,7 +78,8 @@ class Desk:
         if isinstance(target, Target) and target.host is not None:
             shown["host"] = target.host
         asking.who = self._access.check(shown, found.role if isinstance(found, Operation) else READ)
-        asking.channel.known = asking.who is not NOBODY
+        if asking.who is not NOBODY:
+            asking.channel.shown(asking.who)
         if isinstance(found, Problem):
             raise found
 

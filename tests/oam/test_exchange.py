@@ -69,6 +69,11 @@ class Wire(StringTransportWithDisconnection):
         """The server will say no more."""
         self.ended = True
 
+    def flushed(self) -> None:
+        """The client has been sent all, and reads it or not: TCP has it."""
+        protocol: Any = self.protocol
+        protocol.writeConnectionLost()
+
 
 def statuses(said: bytes) -> list[int]:
     """Of all answers."""
@@ -279,21 +284,89 @@ def test_one_too_many(tmp_path: Path) -> None:
 
 
 def test_strangers_push_out_no_operator(tmp_path: Path) -> None:
-    """Who has shown a good token stays, whatever it still has to send or to read. Where all have, nobody else comes."""
+    """Who has shown a good token stays, whatever it still has to send or to read."""
     desk = Desk(tmp_path, api_connections=2)
     known = head(desk, "POST", None, "Content-Length: 2")
     operators = [desk.connect(known, Wire()) for _ in range(2)]
     strangers = crowd(desk, *["10.0.0.1"] * 20)
     assert [one.is_open for one in operators] == [True, True]
-    assert not any(one.is_open for one in strangers)
+    assert [one.is_open for one in strangers] == [False] * 18 + [True] * 2
     for one in operators:
         one.say(b"{}")
         assert statuses(one.said()) == [404]
-    one, other = operators
-    one.leave()
-    assert crowd(desk, "10.0.0.1")[0].is_open
-    assert other.is_open
     desk.server.stopService()
+
+
+def test_operators_keep_no_stranger_out(tmp_path: Path) -> None:
+    """However many connections have shown a good token, the next one can show one as well, and ask for its health."""
+    desk = Desk(tmp_path, api_connections=3)
+    desk.add("read", "r" * 40 + " reader")
+    for _ in range(10):
+        desk.connect(head(desk, "GET", "r" * 40), Wire("10.0.0.1"))
+    for data, status in ((f"GET /healthz HTTP/1.1\r\n{HOST}\r\n\r\n".encode(), 200), (head(desk, "GET"), 404)):
+        waiting = desk.connect(transport=Wire("10.0.0.1"))
+        assert waiting.is_open
+        waiting.say(data)
+        assert statuses(waiting.said()) == [status]
+    desk.server.stopService()
+
+
+def test_too_many_of_those_with_a_token(tmp_path: Path, events: list[LogEvent]) -> None:
+    """The token that has most loses one: the oldest that has its answer, or else the oldest. It is named."""
+    desk = Desk(tmp_path, api_connections=4)
+    desk.add("operate", "o" * 40 + " robot")
+    half = head(desk, "POST", "o" * 40, "Content-Length: 2")
+    mine = [desk.connect(head(desk, "POST", None, "Content-Length: 2"), Wire("10.0.0.9"))]
+    robots = [desk.connect(half, Wire("10.0.0.1")) for _ in range(3)]
+    robots[1].say(b"{}")
+    mine.append(desk.connect(head(desk, "GET"), Wire("10.0.0.9")))
+    assert [one.is_open for one in robots] == [True, False, True]
+    robots.append(desk.connect(half, Wire("10.0.0.2")))
+    assert [one.is_open for one in robots] == [False, False, True, True]
+    robots.append(desk.connect(half, Wire("10.0.0.1")))
+    assert [one.is_open for one in robots] == [False, False, False, True, True]
+    assert all(one.is_open for one in mine)
+    [first, *_] = [event for event in events if event.get("reason") == "API flood"]
+    assert (first["channel"], "robot has most" in str(first["detail"])) == ("10.0.0.1", True)
+    desk.server.stopService()
+
+
+def test_it_counts_from_when_it_has_shown_its_token(tmp_path: Path) -> None:
+    """Not the one that shows its token now goes, however long it has been here."""
+    desk = Desk(tmp_path, api_connections=2)
+    known = head(desk, "POST", None, "Content-Length: 2")
+    late = desk.connect(known[:10], Wire())
+    early = [desk.connect(known, Wire()) for _ in range(2)]
+    late.say(known[10:])
+    assert [late.is_open, *(one.is_open for one in early)] == [True, False, True]
+    desk.server.stopService()
+
+
+def test_who_has_been_sent_all_has_to_hang_up(desk: Desk) -> None:
+    """`api_write_seconds` are for what TCP does not take, not for who stays."""
+    wire = Wire()
+    waiting = desk.connect(head(desk, "GET"), wire)
+    desk.reactor.advance(20)
+    assert waiting.is_open
+    wire.flushed()
+    desk.reactor.advance(LINGER - 0.1)
+    assert waiting.is_open
+    desk.reactor.advance(0.1)
+    assert not waiting.is_open
+    wire = Wire()
+    waiting = desk.connect(head(desk, "GET", "x" * 40), wire)
+    desk.reactor.advance(1)
+    wire.flushed()
+    desk.reactor.advance(LINGER - 1)
+    assert not waiting.is_open
+
+
+def test_who_says_that_it_has_said_all_is_gone(desk: Desk) -> None:
+    wire = Wire()
+    waiting = desk.connect(head(desk, "GET"), wire)
+    protocol: Any = wire.protocol
+    protocol.readConnectionLost()
+    assert not waiting.is_open
 
 
 def test_fewer_may_be_there_from_now_on(desk: Desk) -> None:
