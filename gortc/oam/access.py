@@ -84,25 +84,18 @@ class Access:
         self._tokens = tokens
         self._domains = domains
 
-    def check(self, headers: Mapping[str, str], role: str) -> Who:
-        """Whether a request with these headers, names in lower case, may do what `role` may; who it is.
+    def who(self, headers: Mapping[str, str]) -> Who:
+        """Who asks, by the headers, names in lower case."""
+        scheme, _, shown = headers.get("authorization", "").partition(" ")
+        return (self._tokens.whose(shown.strip()) if scheme.lower() == "bearer" else None) or NOBODY
 
-        Raises Problem: 401 where it shows no token that is known, 403 where that is not enough, or a page has sent it.
-        """
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Raises Problem where a page has sent it."""
         host = headers.get("host", "")
         if not self._is_ours(host_of(host)):  # a name that a page has pointed here
             raise Problem(403, DENIED, "the Host is not this server's")
         if headers.get("origin", f"http://{host}").partition("://")[2] != host:
             raise Problem(403, DENIED, "pages of other origins may not")
-        scheme, _, shown = headers.get("authorization", "").partition(" ")
-        who = self._tokens.whose(shown.strip()) if scheme.lower() == "bearer" else None
-        if role == OPEN:
-            return who or NOBODY
-        if who is None:
-            raise Problem(401, DENIED, "show a token: Authorization: Bearer TOKEN")
-        if ROLES.index(who.role) < ROLES.index(role):
-            raise Problem(403, DENIED, f"that needs the role {role}")
-        return who
 
     def _is_ours(self, host: str) -> bool:
         if host == "localhost" or host in self._domains:
@@ -111,6 +104,16 @@ class Access:
             return bool(ip_address(host))
         except ValueError:
             return False
+
+
+def permit(who: Who, role: str) -> None:
+    """Whether that is somebody who may do what `role` may. Raises Problem."""
+    if role == OPEN:
+        return
+    if who is NOBODY:
+        raise Problem(401, DENIED, "show a token: Authorization: Bearer TOKEN")
+    if ROLES.index(who.role) < ROLES.index(role):
+        raise Problem(403, DENIED, f"that needs the role {role}")
 
 
 def host_of(text: str) -> str:

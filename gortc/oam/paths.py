@@ -14,12 +14,16 @@ from urllib.parse import quote, unquote_to_bytes
 from attrs import field, frozen
 
 from gortc.jsip.uri import canonical
-from gortc.oam.route import BAD_METHOD, BAD_PATH, BAD_VALUE, OPERATE, READ, UNKNOWN_API, Problem, Route
+from gortc.oam.route import BAD_METHOD, BAD_PATH, BAD_VALUE, OPEN, OPERATE, READ, UNKNOWN_API, Problem, Route
 
 KNOWN: Final = ("runtime", "slpm", "apim", "healthz", "readyz", "metrics", "openapi.json")
 """What our own paths begin with."""
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 """Those of API plugins."""
+TARGET_MAX: Final = 8192
+"""A target has so many bytes at most (RFC 9110 section 4.1 asks for 8000 or more)."""
+PARTS_MAX: Final = 64
+"""A path has so many parts at most."""
 PCHAR: Final = "!$&'()*+,;=:@"
 """What needs no escape in a part, besides letters, digits, `-`, `.`, `_` and `~` (RFC 3986 section 3.3)."""
 
@@ -30,11 +34,21 @@ _NAMED: Final = re.compile(r"<(?:(\w+):)?(\w+)>")
 
 @frozen
 class Target:
-    """What a request line asks for: the parts of its path, its query as it came, and the host where it names one."""
+    """What a request line asks for: its path and query as they came, and the host where it names one. The path is empty
+    where there is none."""
 
-    parts: tuple[str, ...]
+    path: str
     query: str
     host: str | None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Of the path, decoded. Raises Problem."""
+        if not self.path:
+            raise Problem(400, BAD_VALUE, "the target is no path")
+        if len(self.path) + len(self.query) > TARGET_MAX or self.path.count("/") > PARTS_MAX:
+            raise Problem(400, BAD_VALUE, f"the target has more than {TARGET_MAX} bytes or {PARTS_MAX} parts")
+        return tuple(map(decoded, self.path[1:].split("/")))
 
 
 @frozen
@@ -65,7 +79,7 @@ class Operation:
 
 
 def read(text: str) -> Target:
-    """A request's target. Raises Problem where it is none.
+    """A request's target, which costs next to nothing.
 
     RFC 9112 section 3.2.2: a server must take an absolute one, whose host counts instead of the header's.
     """
@@ -73,11 +87,11 @@ def read(text: str) -> Target:
     if not text.startswith("/"):
         absolute = _ABSOLUTE.fullmatch(text)
         if absolute is None:
-            raise Problem(400, BAD_VALUE, "the target is no path")
+            return Target("", "", None)
         host = absolute[1]
         text = (absolute[2] or "/") + (absolute[3] or "")
     path, _, query = text.partition("?")
-    return Target(tuple(map(decoded, path[1:].split("/"))), query, host)
+    return Target(path, query, host)
 
 
 def decoded(part: str) -> str:
@@ -133,9 +147,17 @@ class Table:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         rows: dict[str, Row] = {}
+        routes = list(routes)
         for route in routes:
             rows.setdefault(route.path, Row(route.path)).routes[route.method] = route
         self._rows = sorted(rows.values(), key=lambda row: row.plainness)
+        found = [self.find(route.method, read(route.path).parts) for route in routes if route.role == OPEN]
+        self._open = {(one.method, f"/{one.path}"): one for one in found}
+
+    def open(self, method: str, path: str) -> Operation | None:
+        """What a request asks for, if that is open to everybody, and spelled as it is described: for who is nobody
+        nothing is taken apart."""
+        return self._open.get(("GET" if method == "HEAD" else method, path))
 
     def find(self, method: str, parts: tuple[str, ...]) -> Operation:
         """What a request asks for. Raises Problem where there is nothing."""

@@ -13,14 +13,14 @@ from twisted.logger import Logger
 
 from gortc.jsip.layers import Journal
 from gortc.jsip.timers import Timers
-from gortc.oam.access import NOBODY, Access, Who
+from gortc.oam.access import NOBODY, Access, Who, permit
 from gortc.oam.apis import Apis
 from gortc.oam.doors import hide
 from gortc.oam.exchange import BODY_MAX, Asking, Site
 from gortc.oam.files import AccessLog, Ration
 from gortc.oam.interfaces import Asked
 from gortc.oam.openapi import document
-from gortc.oam.paths import Operation, Table, Target, encoded, read
+from gortc.oam.paths import Operation, Table, encoded, read
 from gortc.oam.route import BAD_VALUE, FAILED, JSON, OK, OPEN, READ, Answer, Problem, Query, Route, Text
 from gortc.printable import line
 from gortc.settings import Settings
@@ -71,27 +71,22 @@ class Desk:
         self._now = timers.clock.seconds
 
     def admit(self, asking: Asking) -> None:
-        """Whether it may go on, by its head. Raises Problem. Nobody learns what there is before he may `read`."""
+        """Whether it may go on, by its head. Raises Problem. First it is seen who asks, so nobody learns what there is,
+        or has anything taken apart, before he may `read`."""
         asking.who = NOBODY
-        target, found = self._find(asking)
-        shown = headers(asking)
-        if isinstance(target, Target) and target.host is not None:
+        target, shown, method = read(asking.target), headers(asking), asking.method.decode("ascii")
+        asking.query = target.query
+        if target.host is not None:
             shown["host"] = target.host
-        asking.who = self._access.check(shown, found.role if isinstance(found, Operation) else READ)
-        if asking.who is not NOBODY:
-            asking.channel.shown(asking.who)
-        if isinstance(found, Problem):
-            raise found
-
-    def _find(self, asking: Asking) -> tuple[Target | None, Operation | Problem]:
-        target = None
-        try:
-            target = read(asking.target)
-            asking.query = target.query
-            asking.operation = self._table.find(asking.method.decode("ascii"), target.parts)
-        except Problem as problem:
-            return target, problem
-        return target, asking.operation
+        asking.who = who = self._access.who(shown)
+        if who is not NOBODY:
+            asking.channel.shown(who)
+        self._access.check(shown)
+        if who is NOBODY:
+            asking.operation = self._table.open(method, target.path)
+        else:
+            asking.operation = self._table.find(method, target.parts)
+        permit(who, asking.operation.role if asking.operation is not None else READ)
 
     async def answer(self, asking: Asking) -> bytes:
         """The body of the answer."""

@@ -418,6 +418,17 @@ def test_a_line_is_short_and_of_one_line(desk: Desk, events: list[LogEvent]) -> 
         assert len(line) < 3 * LOGGED_MAX
 
 
+def test_who_may_not_is_named(desk: Desk, events: list[LogEvent]) -> None:
+    """Whose token it is counts from when it is shown, whatever it is good for."""
+    desk.add("read", f"{'r' * 40} carol")
+    for more in ((), ("Origin: https://evil.example",)):
+        waiting = desk.connect(head(desk, "POST", "r" * 40, *more), Wire())
+        assert statuses(waiting.said()) == [403]
+        assert [one.whose.name for one in desk.site.open] == ["carol"]
+        waiting.leave()
+    assert lines(events) == ["carol at 10.0.0.1: POST /conference/v1/rooms: 403"] * 2
+
+
 def test_strangers_fill_no_log(tmp_path: Path, events: list[LogEvent]) -> None:
     """Neither the log nor the access log; how many were left out is told."""
     import json

@@ -220,7 +220,7 @@ def test_what_a_policy_sees(desk: Desk) -> None:
 @pytest.mark.parametrize("path", ["vault/open", "a b/\u00e4", "50%/x", "x//y", "/x", "a;b=1/c"])
 def test_a_plugin_and_its_policy_see_one_path(desk: Desk, path: str) -> None:
     """A slash that is escaped is not one that is not: neither does what the other may not."""
-    asked = {}
+    asked: dict[str, Any] = {}
     for spelled in (quote(path), quote(path, safe=""), quote(path).replace("o", "%6f"), quote(path) + "//"):
         desk.ask("/apim/v1/access.v1", "POST")
         status, answer = desk.ask(f"/other/v1/{spelled}")
@@ -239,6 +239,31 @@ def test_nobody_learns_what_there_is_before_he_may_read(desk: Desk) -> None:
         for method in ("GET", "PUT", "PATCH", "OPTIONS"):
             status, answer = desk.ask(path, method, token="x" * 40)
             assert (status, answer["code"]) == (401, 7), (method, path)
+
+
+def test_of_who_is_nobody_no_path_is_taken_apart(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is open is open as it is written, to who has a token in each spelling."""
+    assert desk.ask("/%68ealthz")[0] == desk.ask("http://localhost/healthz?x")[0] - 200 == 200
+    assert desk.ask("/healthz", "HEAD", token="x" * 40)[0] == 200
+    monkeypatch.setattr("gortc.oam.paths.decoded", None)
+    monkeypatch.setattr("gortc.oam.paths.encoded", None)
+    for target in ("/x" * 8000, "/%68ealthz", "/runtime/v1/drain", "*", "/healthz/", "healthz"):
+        for method in ("GET", "POST"):
+            assert desk.ask(target, method, token="x" * 40)[0] == 401
+    for target in ("/healthz", "http://127.0.0.1/healthz"):
+        assert desk.ask(target, token="x" * 40) == (200, "alive\n")
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/x" * 64, 404), ("/x" * 65, 400), ("/" * 15000, 400), ("/access/v1/" + "x" * 8181, 200),
+        ("/access/v1/" + "x" * 8182, 400), ("/access/v1/" + "x" * 8000 + "?x=" + "y" * 300, 400),
+    ],
+)  # fmt: skip
+def test_a_target_has_bounds(desk: Desk, target: str, status: int) -> None:
+    """64 parts, 8192 bytes."""
+    assert desk.ask(target)[0] == status
 
 
 @pytest.mark.parametrize(
