@@ -8,15 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 from weakref import WeakSet
 
 import orjson
 from twisted.logger import Logger
-
-from gortc.jsip.timers import Clock
 
 _log = Logger(namespace="gortc.files")
 
@@ -100,30 +98,6 @@ def reopen_all() -> None:
     for lines in list(Lines.opened):
         lines.reopen()
     _log.info("log files are opened again")
-
-
-class Ration:
-    """So many lines a second, at most, and how many more there were."""
-
-    def __init__(self, clock: Clock, per_second: Callable[[], int]) -> None:
-        self._clock = clock
-        self._per_second = per_second
-        self._second = 0
-        self._lines = 0
-        self._silent = 0
-
-    def take(self) -> int | None:
-        """Whether there may be one now: None, or how many were left out before it."""
-        second = int(self._clock.seconds())
-        silent = 0
-        if second != self._second:
-            silent = self._silent
-            self._second, self._lines, self._silent = second, 0, 0
-        self._lines += 1
-        if self._lines <= self._per_second():
-            return silent
-        self._silent += 1
-        return None
 
 
 class AccessLog:

@@ -11,6 +11,7 @@ from gortc.loader import Kind, Loader
 from gortc.oam.apis import Apis
 from gortc.oam.files import AccessLog
 from gortc.oam.pulse import Pulse
+from gortc.oam.strangers import Strangers
 from gortc.oam.traces import Traces
 from gortc.service.interfaces import IServiceLogic
 from gortc.settings import is_loopback, listening_host
@@ -41,6 +42,7 @@ class Management:
         self._timers = timers
         self._watch = Watch([self.services, self.apis.loader], server.reactor) if node.settings.reload else None
         self._access_log = AccessLog(node.settings.access_log if node.settings.api else "")
+        self.strangers = Strangers(timers.clock, lambda: node.settings, self._access_log)
 
     def start(self) -> None:
         """Load what is to be loaded. Raises ServiceError where the settings name a missing plugin, or the one that
@@ -59,6 +61,7 @@ class Management:
         if self._watch is not None:
             self._watch.stop()
         self.apis.stop()
+        self.strangers.stop()
         self._access_log.close()
 
     def site(self) -> IProtocolFactory:
@@ -84,5 +87,5 @@ class Management:
             *self.apis.routes(),
             *health.routes(server, is_loopback(listening_host(settings.api))),
         ]
-        node = self._node
-        return site(routes, access, self.apis, self._access_log, lambda: node.settings, self._timers, node.journal)
+        node, logs = self._node, (self._access_log, self.strangers)
+        return site(routes, access, self.apis, *logs, lambda: node.settings, self._timers, node.journal)

@@ -17,11 +17,12 @@ from gortc.oam.access import NOBODY, Access, Who, permit
 from gortc.oam.apis import Apis
 from gortc.oam.doors import hide
 from gortc.oam.exchange import BODY_MAX, Asking, Site
-from gortc.oam.files import AccessLog, Ration
+from gortc.oam.files import AccessLog
 from gortc.oam.interfaces import Asked
 from gortc.oam.openapi import document
 from gortc.oam.paths import Operation, Table, encoded, read
 from gortc.oam.route import BAD_VALUE, FAILED, JSON, OK, OPEN, READ, Answer, Problem, Query, Route, Text
+from gortc.oam.strangers import Strangers
 from gortc.printable import line
 from gortc.settings import Settings
 
@@ -29,6 +30,8 @@ __all__ = ["BODY_MAX", "site"]
 
 LOGGED_MAX: Final = 200
 """So many characters of what a client says are logged, of each thing that it says."""
+LOOKED_AT: Final = 1024
+"""So many of a stranger's target are looked at for it."""
 FIELDS_MAX: Final = 100
 """A query has so many fields at most."""
 
@@ -40,6 +43,7 @@ def site(
     access: Access,
     apis: Apis,
     access_log: AccessLog,
+    strangers: Strangers,
     settings: Callable[[], Settings],
     timers: Timers,
     journal: Journal,
@@ -52,22 +56,20 @@ def site(
         return Text(orjson.dumps(document(table)).decode(), JSON)
 
     table.append(Route("GET", "/openapi.json", READ, "This API, as OpenAPI 3.1.", described))
-    ration = Ration(timers.clock, lambda: settings().drop_log_per_second)
-    return Site(Desk(Table(table), access, apis, access_log, ration, timers), settings, timers, journal)
+    return Site(Desk(Table(table), access, apis, access_log, strangers, timers), settings, timers, journal)
 
 
 class Desk:
     """Takes each request: who may, what is asked, and how the answer is written and logged."""
 
     def __init__(
-        self, table: Table, access: Access, apis: Apis, access_log: AccessLog, ration: Ration, timers: Timers
+        self, table: Table, access: Access, apis: Apis, access_log: AccessLog, strangers: Strangers, timers: Timers
     ) -> None:
         self._table = table
         self._access = access
         self._apis = apis
         self._access_log = access_log
-        self._strangers = ration
-        """What is logged of those who show no good token."""
+        self._strangers = strangers
         self._now = timers.clock.seconds
 
     def admit(self, asking: Asking) -> None:
@@ -140,13 +142,8 @@ class Desk:
     def _note(self, asking: Asking, status: int, size: int) -> None:
         """Who has changed something is worth a line; who has looked, one of the access log. Query strings, which may
         name people, stay out of both. Strangers may fill neither."""
-        who, left_out = asking.who, 0
-        if who is NOBODY:
-            taken = self._strangers.take()
-            if taken is None:
-                return
-            left_out = taken
-        path = f"/{asking.operation.path}" if asking.operation else asking.target.partition("?")[0]
+        who = asking.who
+        path = f"/{asking.operation.path}" if asking.operation else asking.target[:LOOKED_AT].partition("?")[0]
         row = {
             "address": getattr(asking.getClientAddress(), "host", ""),
             "who": line(who.name, LOGGED_MAX),
@@ -155,11 +152,14 @@ class Desk:
             "path": line(hide(path), LOGGED_MAX),
             "status": status,
         }
-        ms = round(1000 * (self._now() - asking.came_at), 3)
-        self._access_log.write({**row, "bytes": size, "ms": ms, **({"left_out": left_out} if left_out else {})})
+        more = {"bytes": size, "ms": round(1000 * (self._now() - asking.came_at), 3)}
+        if who is NOBODY:
+            is_open = asking.operation is not None and asking.operation.role == OPEN
+            self._strangers.line(row, more, asking.channel.address, is_open)
+            return
+        self._access_log.write({**row, **more})
         say = _log.debug if asking.method in (b"GET", b"HEAD") else _log.info
-        more = f"; {left_out} more of strangers were left out" if left_out else ""
-        say("{who} at {address}: {method} {path}: {status}{more}", **row, more=more)
+        say("{who} at {address}: {method} {path}: {status}", **row)
 
 
 def headers(asking: Asking) -> dict[str, str]:

@@ -302,7 +302,7 @@ def test_the_log_says_who(desk: Desk, folder: Path) -> None:
     assert events == [
         "carol at 192.168.1.1: POST /toys/v1/value: 200",
         "admin at 192.168.1.1: POST /toys/v1/value: 200",
-        "nobody at 192.168.1.1: POST /toys/v1/value: 401",
+        "API 401: a stranger at 192.168.1.1: POST /toys/v1/value: 401",
     ]
 
 

@@ -429,26 +429,6 @@ def test_who_may_not_is_named(desk: Desk, events: list[LogEvent]) -> None:
     assert lines(events) == ["carol at 10.0.0.1: POST /conference/v1/rooms: 403"] * 2
 
 
-def test_strangers_fill_no_log(tmp_path: Path, events: list[LogEvent]) -> None:
-    """Neither the log nor the access log; how many were left out is told."""
-    import json
-
-    file = tmp_path / "access"
-    desk = Desk(tmp_path, access_log=str(file), drop_log_per_second=3)
-    for _ in range(50):
-        desk.ask("/runtime/v1/drain", "POST", token="x" * 40)
-    assert len(lines(events)) == 3
-    desk.ask("/runtime/v1/drain", "DELETE")  # whom we know is logged all the same
-    desk.reactor.advance(1)
-    desk.ask("/runtime/v1/drain", "POST", token="x" * 40)
-    assert len(lines(events)) == 5
-    assert "; 47 more of strangers were left out" in lines(events)[-1]
-    rows: list[Any] = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [row["status"] for row in rows] == [401, 401, 401, 409, 401]
-    assert rows[-1]["left_out"] == 47
-    desk.server.stopService()
-
-
 def test_no_failure_is_logged_for_what_others_send(desk: Desk, events: list[LogEvent]) -> None:
     for host in HOSTS:
         desk.connect(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1"))
