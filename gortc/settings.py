@@ -21,6 +21,8 @@ from gortc.transport.route import Route
 LEVELS = ("debug", "info", "warn", "error", "critical")
 FORMATS = ("text", "json")
 DROP_LOG_OF_ONE = Rate(0.2, 5)
+MOST = 2**53
+"""No number is larger, so what is reckoned with it is exact, and finite."""
 LOOPBACK = "loopback"
 NONE = "none"
 
@@ -88,8 +90,8 @@ def _text(value: Any) -> str | None:
 
 
 def _texts(value: Any) -> str | None:
-    ok = isinstance(value, (tuple, list)) and all(isinstance(text, str) for text in value)
-    return None if ok else "must be a tuple of strings"
+    ok = isinstance(value, (tuple, list)) and all(isinstance(text, str) and text.isprintable() for text in value)
+    return None if ok else "must be a tuple of strings that can be printed"
 
 
 def _path(value: Any) -> str | None:
@@ -101,13 +103,8 @@ def _flag(value: Any) -> str | None:
 
 
 def _positive(value: Any) -> str | None:
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
-    return None if ok else "must be more than 0"
-
-
-def _not_negative(value: Any) -> str | None:
-    ok = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return None if ok else "must be an integer from 0"
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= MOST
+    return None if ok else f"must be more than 0, and {MOST} at most"
 
 
 def _one_of(*choices: str) -> Any:
@@ -163,7 +160,7 @@ def _names(value: Any) -> str | None:
     for name in value:
         try:
             spelled = channel_name(quote(name)) if isinstance(name, str) else None
-        except BadName:
+        except (BadName, UnicodeEncodeError):  # the latter of half an emoji
             spelled = None
         if spelled is None:
             return f"{name!r} is not a userid"
@@ -177,8 +174,10 @@ def _networks(value: Any) -> str | None:
         return "must be a tuple of addresses or networks"
     for text in value:
         try:
-            ip_network(text)
+            ok = isinstance(text, str) and ip_network(text)
         except ValueError:
+            ok = False
+        if not ok:
             return f"{text!r} is not an address or network such as 10.0.0.0/8"
     return None
 
@@ -193,7 +192,8 @@ def _limits(value: Any) -> str | None:
 
 
 def _size(least: int) -> Any:
-    return lambda value: None if type(value) is int and value >= least else f"must be an integer from {least}"
+    wrong = f"must be an integer from {least} to {MOST}"
+    return lambda value: None if type(value) is int and least <= value <= MOST else wrong
 
 
 def _a_rate(value: Any) -> str | None:
@@ -291,7 +291,7 @@ class Settings:
     """So many lines a second about what was dropped for one reason, and so many tracebacks from one place."""
     drop_log_of_one: Rate = _setting(DROP_LOG_OF_ONE, _a_rate)
     """Such lines of one channel or address."""
-    trace_bytes: int = _setting(16777216, _not_negative)
+    trace_bytes: int = _setting(16777216, _size(0))
     """So many bytes of the last messages are kept, to show what a call did; 0: none."""
     trace_folder: str = _setting("traces", _file_name)
     """Where the files are that operators have the messages of a user or number written to."""

@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from attrs import evolve, fields
 
 from gortc import Route, Settings, Times, Use
 from gortc.admission import Limits, Rate
+from gortc.oam.config import SIMPLE
 from gortc.oam.log import observer
 from gortc.reconfigure import LIVE, NotApplied, differences, reconfigure
 from gortc.server import Server
@@ -232,6 +234,27 @@ def test_settings_over_the_api(desk: Desk) -> None:
         status, answer = desk.ask(f"/runtime/v1/settings?{query}", "PUT")
         assert (status, answer["code"]) == (400, 8), query
     assert desk.server.settings.retry_after == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Infinity", "-Infinity", "NaN", "1e999", "1e308", "1" + "0" * 400, "-1", "5e-324", "null", "{}", "[[]]", "[{}]",
+        '{"a": 1}', '"\\ud83d"', '["\\ud83d"]', "[" * 900 + "]" * 900, "[" * 5000, "[5]", "[true]", "[1e999]", '[""]',
+        '[["10.0.0.0", 8]]', '"\\u0000"', '["http://["]',
+    ],
+)  # fmt: skip
+def test_odd_values_over_the_api(desk: Desk, text: str) -> None:
+    """Each is taken whole, or is told to be none; the settings can be told afterwards."""
+    for name in SIMPLE:
+        before = desk.server.settings
+        status, answer = desk.ask(f"/runtime/v1/settings?{name}={quote(text, safe='[]')}", "PUT")
+        assert status in (200, 400), (name, answer)
+        if status == 400:
+            assert answer["msg"].partition(":")[0] in SIMPLE  # maybe the other one of a pair
+            assert desk.server.settings is before
+    assert desk.ask("/runtime/v1/settings")[0] == 200
+    assert desk.server.settings == desk.server.node.settings
 
 
 def test_operations_names_what_can_change() -> None:

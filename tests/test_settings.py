@@ -130,7 +130,10 @@ def test_tac_starts_a_server_both_ways(way: list[str], tmp_path: Path) -> None:
         ("limits", {}), ("load_low", 0.99), ("lag_low", 1.0), ("retry_after", 0),
         ("services", []), ("services", {"echo": 5}), ("select_by_host", 1),
         ("log_level", "loud"), ("log_format", "xml"), ("log_file", ""), ("log_file", None), ("trace", "yes"),
-        ("frame_max", 0), ("handshake_seconds", -1), ("garbage_max", "20"), ("garbage_seconds", True),
+        ("frame_max", 10**400), ("trace_bytes", 10**400), ("log_bytes_per_second", 10**400), ("lag_high", float("inf")),
+        ("load_high", float("nan")), ("api_seconds", 1e300), ("proxies", (5,)), ("nodes", ("\ud83d",)),
+        ("origins", ("\ud83d",)), ("frame_max", 0), ("handshake_seconds", -1), ("garbage_max", "20"),
+        ("garbage_seconds", True),
         ("drop_log_per_second", None), ("times", 5), ("times", Times(session_min=20, session_max=10)),
     ],
 )  # fmt: skip

@@ -45,13 +45,15 @@ def routes(server: Server) -> list[Route]:
 
 
 def values(query: Query) -> Mapping[str, Any]:
-    """The values of the fields: JSON, or else a text."""
+    """The values of the fields: JSON, or else a text. Raises Problem."""
     found: dict[str, Any] = {}
     for name, text in query.items():
         try:
             value = json.loads(text)
         except ValueError:
             value = text
+        except RecursionError:
+            raise Problem(400, BAD_VALUE, f"{name}: it has too many brackets") from None
         found[name] = tuple(value) if isinstance(value, list) else value
     return found
 
