@@ -56,7 +56,7 @@ def test_a_handshake_that_grows_while_its_password_is_checked(victim: Make, page
     user = USERS[0]
     server = victim(static(*USERS), rtc=shown.endpoint)
     codes = Counter[int]()
-    with Honest(server, USERS[1], **basic(USERS[1], USERS[1])) as honest:
+    with Honest(server, USERS[1], False, **basic(USERS[1], USERS[1])) as honest:
         first = Attacker(server.port, "127.0.0.3")
         assert first.handshake(user, **basic(user, user)) == 101
         for _ in range(TIMES):
