@@ -3,7 +3,7 @@
 GET /conference/v1/rooms lists them, `limit=` at a time, after `offset=`; GET .../rooms/RELID tells one, and its members
 in the same way; DELETE .../rooms/RELID/MEMBER removes a member. A name in a path is percent-encoded: `%2F` for its `/`,
 `%25` for its `%`, `%3F` for its `?`, `%20` for a space. Who may only `read` is told, instead of a relid, what stands
-for it, and may ask by that.
+for it, and asks by that.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Rooms:
         return {relid: room for each in reversed(services) for relid, room in each.shared["rooms"].items()}
 
     def room(self, wanted: str, asked: Asked) -> tuple[str, Any]:
-        """One, by its relid or by what stands for it, and its relid. Raises Problem."""
-        rooms = self.rooms()
-        relid = wanted if wanted in rooms else next((one for one in rooms if asked.relid(one) == wanted), None)
-        if relid is None:
-            raise Problem(404, 1, "no such room")
-        return relid, rooms[relid]
+        """One, by what its relid is told as to who asks, and its relid. Raises Problem: who is not told it can't check
+        a guess of it."""
+        for relid, room in self.rooms().items():
+            if asked.relid(relid) == wanted:
+                return relid, room
+        raise Problem(404, 1, "no such room")
 
     def get(self, asked: Asked) -> Answer:
         """rooms, or one of them."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gortc.jsip.uri import BadURI, parse
-from gortc.oam.route import ADMIN, BAD_PATH, BAD_VALUE, READ, Answer, Problem, Query, Route
+from gortc.oam.access import permit
+from gortc.oam.route import ADMIN, BAD_PATH, BAD_VALUE, OPERATE, READ, Answer, Problem, Query, Route
 from gortc.oam.runtime import legs
 from gortc.plugins import PluginError
 from gortc.service.context import Context
@@ -39,7 +40,10 @@ def routes(node: Node, loader: Loader) -> list[Route]:
     def which(query: Query) -> Answer:
         uri = query.get("uri", "")
         try:
-            found, why = node.dispatch.which(query.get("router"), uri)
+            router = query.get("router")
+            if router is not None and "relid" in parse(router.partition(",")[0].strip()).params:
+                permit(query.role, OPERATE)  # else a reader could check a guess
+            found, why = node.dispatch.which(router, uri)
             called = parse(uri).name
         except BadURI as bad:
             raise Problem(400, BAD_VALUE, str(bad)) from None
@@ -51,7 +55,7 @@ def routes(node: Node, loader: Loader) -> list[Route]:
 
     file = {"file": "The name of the plugin; by default the one that is loaded, or is named so."}
     load_text = "Load a service, as its file is now: new sessions get it, running instances go on with the old one."
-    asked = {"uri": "Its Request-URI.", "router": "Its Router, where it has one."}
+    asked = {"uri": "Its Request-URI.", "router": "Its Router, where it has one; one with a relid needs operate."}
     text = "Which service, or which instance by its legs, would get a first request, and why."
     return [
         Route("GET", "/slpm/v1/slps", READ, "The loaded services, with their instances and failures.", slps),

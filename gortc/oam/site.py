@@ -88,7 +88,7 @@ class Desk:
             asking.operation = self._table.open(method, target.path)
         else:
             asking.operation = self._table.find(method, target.parts)
-        permit(who, asking.operation.role if asking.operation is not None else READ)
+        permit(who.role, asking.operation.role if asking.operation is not None else READ)
 
     async def answer(self, asking: Asking) -> bytes:
         """The body of the answer."""

@@ -16,6 +16,10 @@ from tests.oam.desk import Desk, Phone
 
 READER, OPERATOR = "r" * 40, "o" * 40
 CHOSEN = "a-room-of-ours"
+ROUTERS = (
+    "x%3Brelid={}", "x%3Btype=conference%3Brelid={}", "%20x%3Brelid={}%2Cy",
+    "gortc.local%3Btype=echo%3Brelid={}",
+)  # fmt: skip
 FOREIGN = "rel_other.example_0123456789abcdef0123456789abcdef"
 
 
@@ -86,9 +90,8 @@ def test_what_a_reader_sees_instead(desk: Desk) -> None:
     assert [row["relid"] for row in rows] == [relid, CHOSEN]
     [room] = desk.ask("/conference/v1/rooms", token=READER)[1]["rooms"]
     assert room == {"room": mark(CHOSEN), "members": 1}
-    for name in (mark(CHOSEN).replace("#", "%23"), CHOSEN):
-        one = desk.ask(f"/conference/v1/rooms/{name}", token=READER)[1]
-        assert (one["room"], one["members"]) == (mark(CHOSEN), ["alice@gortc.local"])
+    one = desk.ask(f"/conference/v1/rooms/{mark(CHOSEN).replace('#', '%23')}", token=READER)[1]
+    assert (one["room"], one["members"]) == (mark(CHOSEN), ["alice@gortc.local"])
     assert desk.ask("/conference/v1/rooms/%23123456789abc", token=READER)[0] == 404
 
 
@@ -106,6 +109,23 @@ def test_messages_for_readers_and_for_operators(desk: Desk) -> None:
     [message] = [row["message"] for row in desk.ask("/runtime/v1/sessions/second", token=OPERATOR)[1]["messages"]
                  if row["message"]["Type"] == "INVITE" and row["message"]["DialogueID"] == "second"]  # fmt: skip
     assert (message["Token"], "Body" in message) == (relid, False)
+
+
+def test_a_reader_can_check_no_guess(desk: Desk) -> None:
+    """Whether a relid is one is not told to who is not told it: right ones and wrong ones are the same."""
+    minted, _ = busy(desk)
+    room = {row["room"] for row in desk.ask("/conference/v1/rooms", token=READER)[1]["rooms"]}
+    [shown] = room
+    assert desk.ask(f"/conference/v1/rooms/%23{shown[1:]}", token=READER)[0] == 200
+    assert desk.ask(f"/conference/v1/rooms/{CHOSEN}", token=OPERATOR)[0] == 200
+    for right, wrong in ((CHOSEN, "another"), (minted, FOREIGN)):
+        for path in ("/conference/v1/rooms/{}", *(f"/runtime/v1/which?uri=x&router={one}" for one in ROUTERS)):
+            answers = [desk.ask(path.format(relid), token=READER) for relid in (right, wrong)]
+            assert answers[0] == answers[1], path
+            assert answers[0][0] in (403, 404)
+    found = desk.ask(f"/runtime/v1/which?uri=x&router=x%3Brelid={minted}", token=OPERATOR)[1]
+    assert "first" in found["legs"]
+    assert desk.ask("/runtime/v1/which?uri=x&router=x%3Btype=echo", token=READER)[0] == 200
 
 
 def test_no_log_has_a_minted_relid(desk: Desk) -> None:
