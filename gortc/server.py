@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -252,7 +253,7 @@ def url(port: IListeningPort, scheme: str) -> str:
     """Where a port listens."""
     address: Any = port.getHost()
     if not hasattr(address, "port"):
-        return f"{scheme}+unix:{address.name!r}"
+        return f"{scheme}+unix:{os.fsdecode(address.name)}"
     host = f"[{address.host}]" if ":" in address.host else address.host
     return f"{scheme}{'s' if getattr(port, '_type', '') == 'TLS' else ''}://{host}:{address.port}"
 
