@@ -6,6 +6,8 @@ import io
 import json
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import OpenerDirector, Request
 
 import pytest
 from rich.console import Console
@@ -60,6 +62,28 @@ def test_what_is_asked(
     assert asked[-1] == ASKED[words]
     out = capsys.readouterr().out
     assert json.loads(out)["some"] == {"thing": 1} if as_json else "some.thing" in out
+
+
+def test_settings_of_any_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """None is mistaken for what the client asks with."""
+    asked: list[str] = []
+
+    def refuse(opener: OpenerDirector, request: Request, timeout: float) -> None:
+        asked.append(request.full_url)
+        raise URLError("no server")
+
+    monkeypatch.setattr(OpenerDirector, "open", refuse)
+    (tmp_path / "tokens").write_text("admin " + "x" * 40)
+    assert main(["--token-file", str(tmp_path / "tokens"), "set", "method=x", "path=1", "self=y"]) == 3
+    assert asked == ["http://127.0.0.1:2539/runtime/v1/settings?method=x&path=1&self=y"]
+    assert "no server" in capsys.readouterr().err
+
+
+def test_a_message_that_is_too_deep(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["which", '{"a":' + "[" * 100_000]) == 2
+    assert capsys.readouterr().err.startswith("gortcctl: the message can't be read: RecursionError")
 
 
 def test_a_server_that_says_no(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ class Client:
         # Through no proxy: a token is for the server itself.
         self._opener = build_opener(ProxyHandler({}), HTTPSHandler(context=trusted))
 
-    def ask(self, method: str, path: str, **query: Any) -> Any:
+    def ask(self, method: str, path: str, /, **query: Any) -> Any:
         """The answer: JSON, or a text. Raises Failed."""
         fields = {name: value for name, value in query.items() if value is not None}
         headers = {"Authorization": f"Bearer {self._token()}"}

@@ -78,7 +78,7 @@ def which(client: Client, options: Options) -> Any:
         try:
             message = json.loads(uri)
             uri, router = message["Request-URI"], message.get("Router")
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, RecursionError) as error:
             raise Failed(2, f"the message can't be read: {error!r}") from None
     return client.ask("GET", "/runtime/v1/which", uri=uri, router=router)
 

@@ -130,7 +130,13 @@ class Apis:
         answer: Callable[[Asked], Any] = getattr(loaded.plugin, asked.method.lower())
         try:
             return shown(await self.in_time(answer(asked)))
-        except (Problem, CancelledError, GeneratorExit, KeyboardInterrupt):
+        except Problem as raised:
+            told = checked(raised)
+            if told is not None:
+                raise told from None
+            problem = Problem(500, FAILED, "the API has raised a Problem that is none; the log says which")
+            _log.failure("API {name}: a Problem that is none", name=name)
+        except (CancelledError, GeneratorExit, KeyboardInterrupt):
             raise
         except Bad as bad:
             problem = Problem(500, bad.code, str(bad))
@@ -196,6 +202,17 @@ class Bad(Exception):
         self.code = code
 
 
+def checked(problem: Problem) -> Problem | None:
+    """A plugin's own as it can be told; None where it can't."""
+    try:
+        status, code, why, allow = problem.status, problem.code, str(problem.why), problem.allow
+        numbers = type(status) is int and 200 <= status <= 599 and type(code) is int and abs(code) < 2**53
+        text = isinstance(allow, str) and allow.isascii() and (allow.isprintable() or not allow)
+    except Exception:  # it says nothing, or what can't be said
+        return None
+    return Problem(status, code, why, allow) if numbers and text else None
+
+
 def shown(returned: Any) -> Answer:
     """What a plugin has returned, as an answer. Raises Bad."""
     if not isinstance(returned, tuple) or len(returned) != 2:
@@ -206,6 +223,10 @@ def shown(returned: Any) -> Answer:
     if code == RAW:
         if not isinstance(body, str):
             raise Bad(BAD_RETURN_BODY, f"the code -1 goes with a text, not {body!r:.80}")
+        try:
+            body.encode()
+        except UnicodeEncodeError:
+            raise Bad(BAD_RETURN_BODY, f"the text is no Unicode: {body!a:.80}") from None
         return Text(body)
     body = {} if body is None else body
     if not isinstance(body, Mapping):
