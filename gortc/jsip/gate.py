@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ASSERTED: Final = "P-Asserted-Identity"
 LETTERS: Final = "passertedidentity"
 ASCII: Final = frozenset(ascii_lowercase)
+LONGEST: Final = 64
+"""So many characters of a name are folded."""
 SHORTEST: Final = 15
 """No spelling of it has fewer characters."""
 NO_HOSTS: Final[frozenset[str]] = frozenset()
@@ -98,8 +100,11 @@ def asserts(name: str) -> bool:
 
     To SIP, at some gateway, neither case nor what stands around a name means anything (RFC 3261 section 7.3.1); what
     folds a name beyond ASCII, loses what it can't show, or takes its lines for headers, may find it there. In capitals
-    some letters beyond ASCII are of it, such as the i without a dot.
+    some letters beyond ASCII are of it, such as the i without a dot. A long name beyond ASCII is taken for one: to fold
+    it takes its time, and nobody needs it.
     """
+    if len(name) > LONGEST and not name.isascii():
+        return True
     return LETTERS in "".join(filter(ASCII.__contains__, normalize("NFKD", name).upper().casefold()))
 
 

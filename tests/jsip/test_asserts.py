@@ -72,3 +72,11 @@ def test_none_of_them_passes() -> None:
     }  # fmt: skip
     Guest("alice@x", asserted="alice@x").sign(headers)
     assert headers == {"X-Any": "1", NAME: "alice@x"}
+
+
+@pytest.mark.proves("C-69")
+@pytest.mark.parametrize("name", ["\u0300" * 65, "\ufdfa" * 200, "x" * 65 + "\u0131"])
+def test_what_is_long_and_beyond_ascii(name: str) -> None:
+    """It is not folded: that takes the square of its length."""
+    assert asserts(name)
+    assert not asserts("x" * 5000)
