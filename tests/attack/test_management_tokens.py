@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from tests.attack.kit import Attacker, Honest, Victim
+from tests.attack.kit import REALM, Attacker, Honest, Victim
 from tests.attack.test_management_api import NOBODY, READER, Caller, Make, admin
 from tests.page import Page
-from tests.wire.kit import PATIENCE
+from tests.wire.kit import PATIENCE, Peer
 
 
 def with_reader(server: Victim) -> Caller:
@@ -60,3 +60,48 @@ def stays(attacker: Attacker) -> bool:
     except ConnectionError:
         return False
     return True
+
+
+def test_a_reader_who_guesses_relids(victim: Make, page: Page) -> None:
+    """What is right and what is wrong look the same to him."""
+    server = victim(f"{NOBODY}, own_from=False", api=True)
+    reader = with_reader(server)
+    phone = Peer(server.node, "alice")
+    call = phone.open("INVITE", "room", Router=f"{REALM};type=conference;relid=room7")
+    call.expect(200)
+    call.ack()
+    paths = ("/conference/v1/rooms/{}", "/runtime/v1/which?uri=x&router=x%3Btype=conference%3Brelid={}")
+    with Honest(server) as honest:
+        told = 0
+        for path in paths:
+            answers = {at: reader.ask("GET", path.format(f"room{at}")) for at in range(20)}
+            told += answers[7] != answers[8]
+    assert told == 0
+    page.add(
+        "a token that may read asks for 20 guesses of a relid, in two ways",
+        f"{told} ways tell which one is right",
+        honest.told(),
+        "2 told",
+    )
+
+
+def test_a_stranger_who_polls_while_another_guesses(victim: Make, page: Page) -> None:
+    """The guesses are in the log."""
+    server = victim(NOBODY, api=True)
+    poller, guesser = Caller(server, address="127.0.0.70"), Caller(server, "g" * 40, "127.0.0.71")
+    with Honest(server) as honest:
+        for _ in range(3):
+            for _ in range(100):
+                poller.ask("GET", "/healthz")
+                poller.ask("POST", "/runtime/v1/drain")
+            assert guesser.ask("POST", "/runtime/v1/drain")[0] == 401
+    server.process.wait_for(lambda events: [event for event in events if "were left out" in str(event.get("event"))])
+    lines = [str(event.get("event")) for event in server.process.events if event.get("source") == "gortc.api"]
+    seen = sum("127.0.0.71" in line for line in lines)
+    assert seen == 3
+    page.add(
+        "600 requests of a stranger who polls, and 3 tokens guessed by another meanwhile",
+        f"{seen} of the guesses in the log, {len(lines)} lines in all",
+        honest.told(),
+        "3 of the guesses, 303 lines in all",
+    )
