@@ -131,9 +131,8 @@ class Apis:
         try:
             return shown(await self.in_time(answer(asked)))
         except Problem as raised:
-            told = checked(raised)
-            if told is not None:
-                raise told from None
+            if is_told(raised):
+                raise  # a new one would keep this frame, and what the plugin held, until the collector comes
             problem = Problem(500, FAILED, "the API has raised a Problem that is none; the log says which")
             _log.failure("API {name}: a Problem that is none", name=name)
         except (CancelledError, GeneratorExit, KeyboardInterrupt):
@@ -202,15 +201,15 @@ class Bad(Exception):
         self.code = code
 
 
-def checked(problem: Problem) -> Problem | None:
-    """A plugin's own as it can be told; None where it can't."""
+def is_told(problem: Problem) -> bool:
+    """Whether a plugin's own can be answered; `why` becomes a text."""
     try:
-        status, code, why, allow = problem.status, problem.code, str(problem.why), problem.allow
+        problem.why = str(problem.why)
+        status, code, allow = problem.status, problem.code, problem.allow
         numbers = type(status) is int and 200 <= status <= 599 and type(code) is int and abs(code) < 2**53
-        text = isinstance(allow, str) and allow.isascii() and (allow.isprintable() or not allow)
+        return numbers and isinstance(allow, str) and allow.isascii() and allow.isprintable()
     except Exception:  # it says nothing, or what can't be said
-        return None
-    return Problem(status, code, why, allow) if numbers and text else None
+        return False
 
 
 def shown(returned: Any) -> Answer:
