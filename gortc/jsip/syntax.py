@@ -45,8 +45,6 @@ FRAME_MAX: Final = 65536
 loads: Final = orjson.loads
 dumps: Final = orjson.dumps
 
-HEADER_MAX: Final = 256
-"""The name of a header has so many characters at most: what is compared by other rules than bytes takes its time."""
 NAMES: Final = ("From", "To", "DialogueID")
 SHORT: Final = 200
 """A `Reason` of ours has fewer characters."""
@@ -120,8 +118,6 @@ class Syntax:
                 nested = size > 2 * DEPTH_MAX and (BRACKET in data or BRACE in data[1:])
                 if nested and too_deep(data, headers):
                     raise BadMessage(f"nested deeper than {DEPTH_MAX} levels")
-                if size > NAME_MAX:
-                    check_header_names(headers)
                 if channel.guest is not None:
                     channel.guest.sign(headers)
                 message = read(headers)
@@ -383,12 +379,6 @@ def check_names(headers: Headers) -> None:
     for name in NAMES:
         if len(headers[name]) > NAME_MAX:
             raise BadMessage(f"From, To and DialogueID have {NAME_MAX} characters at most", 413)
-
-
-def check_header_names(headers: Headers) -> None:
-    """A header's name has a length as well. Raises BadMessage."""
-    if max(map(len, headers), default=0) > HEADER_MAX:
-        raise BadMessage(f"the name of a header has {HEADER_MAX} characters at most", 413)
 
 
 def strip(message: Message) -> None:

@@ -269,16 +269,6 @@ def test_what_has_ended_it_counts_until_it_is_over(stage: Stage) -> None:
     assert held(alice) == 0
 
 
-@pytest.mark.proves("M-33")
-@pytest.mark.parametrize(("length", "code"), [(256, 200), (257, 413), (30_000, 413)])
-def test_the_name_of_a_header_has_a_length(stage: Stage, length: int, code: int) -> None:
-    """Names are folded before they are compared, which takes more time than they have letters."""
-    stage.probe.reactions["MESSAGE"] = lambda task, request: task.answer(request, 200)
-    name = "\u0300" * (length // 2) + "\u0323" * (length - length // 2)
-    stage.person("alice").open("MESSAGE", "service", "x" * 1024, **{name: 1}).expect(code)
-    stage.node.journal.counts.clear()
-
-
 @pytest.mark.proves("D-27")
 def test_what_nobody_has_asked_for_counts_as_that_of_who_gets_it(stage: Stage) -> None:
     """A timer's, or of somebody who has no limits."""
