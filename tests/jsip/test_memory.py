@@ -281,6 +281,19 @@ def test_what_nobody_has_asked_for_counts_as_that_of_who_gets_it(stage: Stage) -
     stage.node.journal.counts.clear()
 
 
+@pytest.mark.proves("D-27")
+def test_a_refresh_of_the_stacks_counts_as_nobodys(stage: Stage) -> None:
+    bob = stage.person("bob")
+    stage.dial("bob")
+    stage.play("bob 200 INVITE", "service ACK")
+    stage.probe.messages.clear()
+    before = held(bob)
+    stage.advance(201)
+    assert stage.lines[-1] == "bob < UPDATE"
+    assert held(bob) == before
+    stage.play("bob 200 UPDATE", "service BYE", "bob 200 BYE")
+
+
 # the rule
 
 
