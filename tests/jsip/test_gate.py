@@ -229,7 +229,8 @@ def test_what_rings_for_nobody_is_no_callers() -> None:
             stage.dial("bob")
         assert sum(message["Type"] == "INVITE" for message in bob.inbox) == 5
         stage.counted("besieged")
-        assert NOBODY.asker is NOBODY.payer is None
+        assert NOBODY.asker is None
+        assert NOBODY.payer is None
         everybody_leaves(stage)
 
 
