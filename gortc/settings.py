@@ -107,6 +107,10 @@ def _positive(value: Any) -> str | None:
     return None if ok else f"must be more than 0, and {MOST} at most"
 
 
+def _count(value: Any) -> str | None:
+    return _positive(value) or (None if isinstance(value, int) else "must be an integer")
+
+
 def _one_of(*choices: str) -> Any:
     return lambda value: None if value in choices else f"must be one of {', '.join(choices)}, not {value!r}"
 
@@ -241,9 +245,9 @@ class Settings:
     """Host -> Route: how other domains are reached."""
     dial: bool = _setting(False, _flag)
     """Whether hosts without a route are dialled, at wss://HOST and `path`. Never at private or loopback addresses."""
-    hops_max: int = _setting(100, _positive)
+    hops_max: int = _setting(100, _count)
     """So many hosts without a route may be dialled at the same time; a first request to a further one gets 503."""
-    lookups_max: int = _setting(20, _positive)
+    lookups_max: int = _setting(20, _count)
     """So many names of hosts without a route are looked up at the same time, each in a thread; a quarter of them for
     one user."""
     api: str = _setting("tcp:2539:interface=127.0.0.1", _api)
@@ -252,14 +256,14 @@ class Settings:
     """The file of its tokens; made where there is none."""
     api_seconds: float = _setting(10.0, _positive)
     """How long an API plugin may take for an answer; then it is 504."""
-    api_connections: int = _setting(100, _positive)
+    api_connections: int = _setting(100, _count)
     """So many connections the management API has that have shown no good token, and as many that have; for one more,
     one of the same is dropped: of who has the most."""
     api_request_seconds: float = _setting(10.0, _positive)
     """How long a client may take, from its connection on, until all of its request is there."""
     api_write_seconds: float = _setting(30.0, _positive)
     """How long a client that has shown a good token may take to read its answer."""
-    api_answer_max: int = _setting(4194304, _positive)
+    api_answer_max: int = _setting(4194304, _count)
     """So many bytes of messages one answer has at most."""
     access_log: str = _setting("", _text)
     """The file of its requests, a line of JSON each; empty: none."""
@@ -283,11 +287,11 @@ class Settings:
     """A value in a line of the log has so many characters at most."""
     log_line_max: int = _setting(8192, _size(1024))
     """An event in the log has so many bytes at most, with its traceback."""
-    log_per_second: int = _setting(100, _positive)
+    log_per_second: int = _setting(100, _count)
     """So many lines a second of one kind; the rest are told as a number."""
     log_bytes_per_second: int = _setting(32768, _size(1024))
     """The log grows by so many bytes a second, and by no more in the long run."""
-    drop_log_per_second: int = _setting(10, _positive)
+    drop_log_per_second: int = _setting(10, _count)
     """So many lines a second about what was dropped for one reason, and so many tracebacks from one place."""
     drop_log_of_one: Rate = _setting(DROP_LOG_OF_ONE, _a_rate)
     """Such lines of one channel or address."""
@@ -295,29 +299,29 @@ class Settings:
     """So many bytes of the last messages are kept, to show what a call did; 0: none."""
     trace_folder: str = _setting("traces", _file_name)
     """Where the files are that operators have the messages of a user or number written to."""
-    trace_file_max: int = _setting(67108864, _positive)
+    trace_file_max: int = _setting(67108864, _count)
     """The largest such file, in bytes; then it ends."""
-    frame_max: int = _setting(65536, _positive)
+    frame_max: int = _setting(65536, _count)
     """The largest message taken and sent, in bytes; a larger one closes its connection with 1009, or is not sent."""
     handshake_seconds: float = _setting(10.0, _positive)
     """How long a peer may take for its opening handshake."""
-    handshake_max: int = _setting(16384, _positive)
+    handshake_max: int = _setting(16384, _count)
     """The largest opening handshake taken, in bytes; and a next hop's answer to ours."""
-    unsent_max: int = _setting(1048576, _positive)
+    unsent_max: int = _setting(1048576, _count)
     """So many bytes may wait for a peer that does not read them; then its connection is closed. So many may wait for
     one that has no connection, too."""
-    waiting_max: int = _setting(1024, _positive)
+    waiting_max: int = _setting(1024, _count)
     """So many messages may wait for a peer that has no connection; a further request gets 480. So many that a peer has
     not confirmed are kept for it to resume, too."""
-    requests_max: int = _setting(100, _positive)
+    requests_max: int = _setting(100, _count)
     """So many requests of a peer may be open in one dialogue; a further one gets 503."""
-    unread_max: int = _setting(64, _positive)
+    unread_max: int = _setting(64, _count)
     """So many requests of a leg may wait for its service to read them; a further one gets 480."""
-    garbage_max: int = _setting(20, _positive)
+    garbage_max: int = _setting(20, _count)
     """So many bad messages in `garbage_seconds` close a connection with 1008."""
     garbage_seconds: float = _setting(10.0, _positive)
     """See `garbage_max`."""
-    closes_per_second: int = _setting(500, _positive)
+    closes_per_second: int = _setting(500, _count)
     """So many connections a second are closed when a drained server leaves, so that not all come back at once."""
     load_high: float = _setting(0.97, _positive)
     """Above this part of its time at work, where what is due is `lag_low` late as well, the server turns a part of new
@@ -328,7 +332,7 @@ class Settings:
     """Where what is due comes late by so many seconds, it does so whatever the load is."""
     lag_low: float = _setting(0.05, _positive)
     """See `load_high`."""
-    retry_after: int = _setting(2, _positive)
+    retry_after: int = _setting(2, _count)
     """How long, in seconds, whoever is turned away is told to wait: from 1 to twice as long, by chance."""
     times: Times = _setting(Times(), _times)
     """Every time of the stack."""
