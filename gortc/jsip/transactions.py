@@ -198,7 +198,7 @@ class Transactions:
 
     def _charge(self, request: Request, payer: Held | None) -> None:
         """It is its payer's: the caller's, where it opens a leg of his call; else of who has sent what is handled now.
-        What nobody has asked for is of whoever gets it, and so are its text and its refreshes."""
+        What nobody has asked for is of whoever gets it, with its text; a refresh of the stack's is nobody's."""
         session = request.session
         if session.outgoing and request.cseq == 1 and session.owner is not None:
             payer = session.owner.payer or payer

@@ -55,10 +55,10 @@ class Window:
         kept = self._kept
         kept.append(data)
         self._bytes += len(data)
-        if self._held is not None:
-            self._keep_within(self._held)
         while len(kept) > self._kept_max or self._bytes > self._bytes_max:
             self._bytes -= len(kept.popleft())
+        if self._held is not None:  # after that, so that it counts what is kept
+            self._keep_within(self._held)
 
     def _keep_within(self, held: Held) -> None:
         """What is kept counts as the peer's, and may be no more than leaves it room for what it asks: else the oldest
