@@ -11,12 +11,18 @@ from tests.attack.kit import Victim
 
 
 @pytest.fixture
-def victim(tmp_path: Path) -> Iterator[Callable[..., Victim]]:
+def measured(request: pytest.FixtureRequest) -> bool:
+    """Whether there is a page to fill; else attacks are small, and what a slow machine would break is not looked at."""
+    return bool(request.config.getoption("--page"))
+
+
+@pytest.fixture
+def victim(tmp_path: Path, measured: bool) -> Iterator[Callable[..., Victim]]:
     """Makes a server, which at the end has logged no traceback."""
     made: list[Victim] = []
 
     def make(settings: str, level: str = "info", rtc: str = "", api: bool = False, **plugins: str) -> Victim:
-        made.append(Victim(tmp_path, settings, level, rtc, api, **plugins))
+        made.append(Victim(tmp_path, settings, level, rtc, api, measured, **plugins))
         return made[-1]
 
     yield make

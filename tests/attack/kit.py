@@ -49,7 +49,7 @@ from gortc.oam.log import observer
 from gortc.tap import configure, make_service
 from tests.soak.census import serve
 
-settings = configure(rtc=("tcp:0:interface=127.0.0.1",{rtc}), api={api!r}, log_format="json", {settings})
+settings = configure(rtc=("tcp:0:interface=127.0.0.1",{rtc}), api={api!r}, log_format="json", {overload}{settings})
 application = Application("attacked")
 application.setComponent(ILogObserver, observer({level!r}, "json", "-"))
 server = make_service(settings)
@@ -62,15 +62,28 @@ class Victim:
     """A server with these `settings`, the text of keyword arguments, below `folder`."""
 
     def __init__(
-        self, folder: Path, settings: str, level: str = "info", rtc: str = "", api: bool = False, **plugins: str
+        self,
+        folder: Path,
+        settings: str,
+        level: str = "info",
+        rtc: str = "",
+        api: bool = False,
+        measured: bool = False,
+        **plugins: str,
     ) -> None:
-        """`rtc`: it listens there as well, an endpoint string and a comma. `api`: it has a management API. `plugins`
-        are the texts of further services, by their modules."""
+        """`rtc`: it listens there as well, an endpoint string and a comma. `api`: it has a management API. `measured`:
+        it turns calls away where there is too much to do. `plugins` are the texts of further services, by their
+        modules."""
         self._census_port = free_port()
         self.folder = plugin_folder(folder, talk=TALK, **plugins)
         config = self.folder / "some.tac"
         api_at = "tcp:0:interface=127.0.0.1" if api else ""
-        config.write_text(CONFIG.format(settings=settings, census=self._census_port, level=level, api=api_at, rtc=rtc))
+        overload = "" if measured else "load_high=9.0, lag_high=1e9, "  # a slow machine is no attack
+        config.write_text(
+            CONFIG.format(
+                settings=settings, census=self._census_port, level=level, api=api_at, rtc=rtc, overload=overload
+            )
+        )
         self.process = Process(folder, "-y", str(config), path=f"{os.environ.get('PYTHONPATH', '')}:{ROOT}")
         self.port = self.process.ports()[0]
         self.node = Node(self.process, self.port, REALM)

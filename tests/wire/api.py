@@ -15,6 +15,7 @@ CONFIG = """
 from gortc.tap import configure, make_application
 settings = configure(
     realm="gortc.test", rtc=("tcp:0:interface=127.0.0.1",), log_format="json", api="tcp:0:interface=127.0.0.1",
+    load_high=9.0, lag_high=1e9,
 )
 application = make_application(settings)
 """

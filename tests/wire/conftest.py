@@ -14,7 +14,7 @@ CONFIG = f"""
 from gortc.tap import configure, make_application
 settings = configure(
     realm="{REALM}", domains=("second.test",), rtc=("tcp:0:interface=127.0.0.1",), log_format="json",
-    origins=("https://app.example.com",), handshake_seconds=30,
+    origins=("https://app.example.com",), handshake_seconds=30, load_high=9.0, lag_high=1e9,
     services={{"hunt400": {{"agents": {{
         "400@{REALM}": ["agent1@{REALM}", "agent2@{REALM}", "agent3@{REALM}"],
         "401@{REALM}": ["nobody@{REALM}", "nobody2@{REALM}"]}}, "within": 0.5}},
@@ -50,7 +50,7 @@ application = Application("nodes")
 application.setComponent(ILogObserver, observer("info", "json", "-"))
 for name, times in {SHORT!r}.items():
     settings = configure(api="", realm=f"{{name}}.test", rtc=("tcp:0:interface=127.0.0.1",), times=Times(**times),
-                         handshake_seconds=1.5 if name == "handshake" else 30.0)
+                         handshake_seconds=1.5 if name == "handshake" else 30.0, load_high=9.0, lag_high=1e9)
     make_service(settings).setServiceParent(application)
 """
 

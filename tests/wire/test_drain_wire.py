@@ -13,7 +13,8 @@ from tests.wire.kit import Node, Peer, Process, Talk, ended_well
 CONFIG = """
 from gortc import Times
 from gortc.tap import configure, make_application
-settings = configure(rtc=("tcp:0:interface=127.0.0.1",), log_format="json", times=Times(drain={drain}))
+settings = configure(rtc=("tcp:0:interface=127.0.0.1",), log_format="json", times=Times(drain={drain}),
+    load_high=9.0, lag_high=1e9)
 application = make_application(settings)
 """
 

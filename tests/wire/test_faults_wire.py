@@ -21,7 +21,7 @@ CONFIG = """
 from gortc import Times
 from gortc.tap import configure, make_application
 settings = configure(
-    rtc=("tcp:0:interface=127.0.0.1",), log_format="json", unsent_max=300_000,
+    rtc=("tcp:0:interface=127.0.0.1",), log_format="json", unsent_max=300_000, load_high=9.0, lag_high=1e9,
     times=Times(ping=0.3, dead=1.5, grace={grace}, transaction=30.0),
 )
 application = make_application(settings)

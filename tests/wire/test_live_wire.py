@@ -249,7 +249,7 @@ def test_log_files_that_are_rotated_under_load_lose_no_line(tmp_path: Path) -> N
     (folder_with(tmp_path) / "some.tac").write_text(
         "from gortc.tap import configure, make_application\n"
         f'settings = configure(realm="{REALM}", rtc=("tcp:{port}:interface=127.0.0.1",), {files},\n'
-        f'    api="tcp:{api_port}:interface=127.0.0.1")\n'
+        f'    api="tcp:{api_port}:interface=127.0.0.1", load_high=9.0, lag_high=1e9)\n'
         "application = make_application(settings, __file__)\n"
     )
     child = subprocess.Popen(twistd("-n", "--pidfile=", "gortc", "--config", "some.tac"), cwd=tmp_path)

@@ -18,7 +18,7 @@ from gortc import Route, Times
 from gortc.tap import configure, make_application
 settings = configure(
     realm="{realm}", rtc=("tcp:{port}:interface=127.0.0.1",), log_format="json",
-    routes={{{routes}}}, frame_max={frame_max},
+    routes={{{routes}}}, frame_max={frame_max}, load_high=9.0, lag_high=1e9,
     times=Times({loss}, back_off_min=0.1, back_off_max=0.5, idle={idle}, transaction={transaction}),
 )
 application = make_application(settings)

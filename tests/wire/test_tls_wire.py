@@ -25,7 +25,8 @@ from tests.wire.proxy import free_port
 CONFIG = """
 from gortc import Route
 from gortc.tap import configure, make_application
-settings = configure(realm="{realm}", rtc=({rtc}), log_format="json", routes={{{routes}}}, {more})
+settings = configure(realm="{realm}", rtc=({rtc}), log_format="json", routes={{{routes}}},
+    load_high=9.0, lag_high=1e9, {more})
 application = make_application(settings)
 """
 CLEAR = '"tcp:0:interface=127.0.0.1",'

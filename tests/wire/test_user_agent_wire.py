@@ -54,6 +54,7 @@ def test_a_server_that_asks_who_they_are(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "some.tac").write_text(
         "from gortc.tap import configure, make_application\n"
         f'settings = configure(rtc=("tcp:0:interface=127.0.0.1",), log_format="json",'
+        "load_high=9.0, lag_high=1e9,"
         f'auth={{"static": {{"users": {users!r}}}}})\n'
         "application = make_application(settings)\n"
     )
