@@ -10,6 +10,7 @@ from twisted.internet import reactor
 from gortc.server import Server
 from gortc.settings import Settings
 
+
 @pytest_twisted.async_yield_fixture
 async def server() -> AsyncIterator[Server]:
     """In this process; it turns nobody away because the machine is slow."""
