@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 
 from gortc.jsip.ended import MOVED, STACK, US, Ended
 from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
@@ -21,6 +21,7 @@ from gortc.jsip.uri import BadURI, parse
 from gortc.service.bridge import connect_early
 from gortc.service.early import Early
 from gortc.service.inbox import Inbox
+from gortc.service.outcome import Outcome, failed
 
 if TYPE_CHECKING:
     from gortc.jsip.memory import Held
@@ -57,7 +58,7 @@ class Awaited:
         self.request = request
         self.ringing = ringing
         self.again = False
-        self.done: Deferred[Response] = Deferred(self.take_back)
+        self.done: Outcome[Response] = Outcome(self.take_back)
 
     def __call__(self, response: Response) -> None:
         done = self.done
@@ -246,9 +247,9 @@ class Leg:
         elif answer is not None:
             carried["Body"] = answer
         if not self.unanswered:
-            return fail(LegFailed(487, "the caller has gone"))
+            return failed(LegFailed(487, "the caller has gone"))
 
-        done: Deferred[Request] = Deferred(partial(self._forget_ack, invite))
+        done: Outcome[Request] = Outcome(partial(self._forget_ack, invite))
         self.answered = True
         self.expect_ack(invite, partial(self._acked, answer, done))
         try:
@@ -344,9 +345,9 @@ class Leg:
         The answer is acknowledged by the caller's `answer`, or by `ack`.
         """
         if self.over:
-            return fail(LegFailed(481, "the leg is over"))
+            return failed(LegFailed(481, "the leg is over"))
         if until is not None and until.over:
-            return fail(LegFailed(487, "the caller has gone"))
+            return failed(LegFailed(487, "the caller has gone"))
         if self.session is not None:
             carried = dict(headers or {})
         else:
@@ -358,7 +359,7 @@ class Leg:
         try:
             invite = self._send(INVITE, offer, carried)
         except BadURI as bad:
-            return fail(LegFailed(400, str(bad)))
+            return failed(LegFailed(400, str(bad)))
         awaited = Awaited(self, invite, ringing)
         done = awaited.done
         self.expect_answer(invite, awaited)
@@ -420,11 +421,11 @@ class Leg:
         if method in (ACK, CANCEL):
             raise ValueError(f"{method} has no answer to wait for")
         if self.over:
-            return fail(LegFailed(481, "the leg is over"))
+            return failed(LegFailed(481, "the leg is over"))
         try:
             request = self._send(method, body, headers)
         except BadURI as bad:
-            return fail(LegFailed(400, str(bad)))
+            return failed(LegFailed(400, str(bad)))
         awaited = Awaited(self, request, progress)
         self.expect_answer(request, awaited)
         return awaited.done

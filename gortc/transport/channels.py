@@ -17,6 +17,7 @@ from gortc.jsip.message import Message, Request
 from gortc.jsip.methods import CANCEL
 from gortc.jsip.timers import Timers
 from gortc.jsip.uri import URI, parse
+from gortc.transport.frames import fitted
 from gortc.transport.window import OWN, Window, opened, read_own, resumed, seen
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class PeerChannel(Channel):
         if number >= channels.waiting_max or size > channels.unsent_max or (account is not None and account.is_over()):
             channels.journal.note("no room to wait", self.name, message or data)
             return 480
-        waiting.append((data, message if type(message) is Request else None))  # a response has no more to say
+        waiting.append((fitted(data), message if type(message) is Request else None))  # a response has no more to say
         self._waits(len(data))
         return 0
 

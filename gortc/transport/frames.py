@@ -85,3 +85,11 @@ def _is_utf8(payload: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def fitted(data: bytes) -> bytes:
+    """The same bytes in no more room than they need, for what stays a while.
+
+    What orjson makes keeps the room of its buffer, several times as much as was written into it.
+    """
+    return b"".join((data, b""))

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from orjson import JSONDecodeError
 
+from gortc.transport.frames import fitted
+
 if TYPE_CHECKING:
     from gortc.jsip.memory import Account, Held
 
@@ -53,7 +55,7 @@ class Window:
         """A message has been sent."""
         self.sent += 1
         kept = self._kept
-        kept.append(data)
+        kept.append(fitted(data))
         self._bytes += len(data)
         while len(kept) > self._kept_max or self._bytes > self._bytes_max:
             self._bytes -= len(kept.popleft())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
+import orjson
 import pytest
 
 from gortc.admission.limits import Limits, Rate
@@ -255,3 +257,26 @@ def test_who_has_no_limits_has_none_of_memory() -> None:
     assert hub.channels.memory.held == 0
     assert Channel("x").account is None
     wire.transport.producer = None
+
+
+@pytest.mark.parametrize("where", ["kept", "waiting"])
+def test_what_stays_takes_no_more_room_than_its_bytes(hub: Hub, where: str) -> None:
+    """orjson gives what it writes the room of its buffer, a hundred times as much for a list of digits."""
+    wire, _ = come(hub, name=NAME)
+    if where == "waiting":
+        wire.lose()
+    peer = channel(hub)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(20):
+            if where == "waiting":
+                assert peer.hold(orjson.dumps({"Body": [1] * 500}), None) == 0
+            else:
+                assert peer.send(orjson.dumps({"Body": [1] * 500})) == 0
+        wire.transport.clear()
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert held(hub) > 20_000
+    assert taken < 2 * held(hub)
