@@ -3,7 +3,8 @@
 A connection costs whoever makes it little, and a handshake costs us a thousand times of what it takes to turn it away.
 So an address that connects far too often is turned away as it is accepted; nothing is made for a connection that has
 said nothing; and handshakes are read in turn, household by household, for some time each turn of the reactor and no
-longer: who is in already does not wait for who comes, nor one household for another.
+longer: who is in already does not wait for who comes, nor one household for another. Who has begun one and who begins
+take turns, too: most that is asked of us is asked by the first words of TLS, and who goes on does not wait behind them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gortc.admission.addresses import Proxies, household
 from gortc.admission.crowd import Crowd
+from gortc.admission.rounds import Rounds
 from gortc.jsip.layers import Journal
 from gortc.jsip.meter import Meter, renewed
 from gortc.jsip.timers import Timers
@@ -28,7 +30,8 @@ TELL_EVERY: Final = 1.0
 class Door:
     """Of one server. With the setting `auth` as `loopback` it is `open`: nothing is limited.
 
-    A connection at the door has `take_turn()`, which reads what it says, and `give_up()`, which ends it at once.
+    A connection at the door has `take_turn()`, which reads what it says, `begun`, whether it has said anything before,
+    and `give_up()`, which ends it at once.
     """
 
     def __init__(
@@ -40,10 +43,9 @@ class Door:
         self._journal = journal
         self._worked = worked
         self._crowd: Crowd[Any] = Crowd()
-        self._waiting: dict[Hashable, dict[Any, None]] = {}
-        """Who has something to say, by household, whose turn it is first."""
-        self._homes: dict[Any, Hashable] = {}
-        """In whose line each of them is, whoever is a proxy by now."""
+        self._begun: Rounds[Any] = Rounds()
+        self._beginners: Rounds[Any] = Rounds()
+        self._next = [self._begun, self._beginners]
         self._turns = timers.queue(0, give_turns)
         self._accepts: Meter | None = None
         self._end = 0.0
@@ -101,35 +103,30 @@ class Door:
         if self not in self._turns:  # the first one, this turn of the reactor
             self._turns.start(self)
             self._end = now + self._turn
-        if not self._waiting and now < self._end:
+        if not self.waiting and now < self._end:
             return True
-        home = self._homes.setdefault(one, self._home(one, one.address))
-        self._waiting.setdefault(home, {})[one] = None
+        (self._begun if one.begun else self._beginners).add(one, self._home(one, one.address))
         return False
+
+    @property
+    def waiting(self) -> int:
+        """How many have something to say, and wait for their turn."""
+        return len(self._begun) + len(self._beginners)
 
     def leave(self, one: Any) -> None:
         """It waits no longer, where it did."""
-        if one not in self._homes:
-            return
-        home = self._homes.pop(one)
-        line = self._waiting[home]
-        del line[one]
-        if not line:
-            del self._waiting[home]
+        self._begun.drop(one)
+        self._beginners.drop(one)
 
     def give_turns(self) -> None:
         """The reactor has taken a turn. One each household, and so on, until all that is to be read is read, or it has
         taken long enough."""
-        waiting = self._waiting
-        if waiting:
+        if self.waiting:
             self._turns.start(self)  # what is left of the time is for who knocks in this one
         self._end = self._worked() + self._turn
-        while waiting:
-            home, line = next(iter(waiting.items()))
-            one = next(iter(line))
-            del waiting[home], line[one], self._homes[one]
-            if line:
-                waiting[home] = line  # behind all others
+        while self.waiting:
+            one = (self._next[0] or self._next[1]).take()
+            self._next.reverse()
             try:
                 one.take_turn()
             except Exception:  # it must not keep the others from theirs
@@ -141,8 +138,8 @@ class Door:
     def shut(self) -> None:
         """The server stops: whoever is at the door is sent away."""
         self._turns.stop(self)
-        self._waiting.clear()
-        self._homes.clear()
+        for one in (*self._begun, *self._beginners):
+            self.leave(one)
         for one in list(self._crowd):
             self.done(one)
             one.give_up()

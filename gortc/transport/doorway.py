@@ -118,6 +118,11 @@ class Comer(Server):
         self.stopReading()
         return None
 
+    @property
+    def begun(self) -> bool:
+        """Whether it has said something before."""
+        return not self._silent
+
     def take_turn(self) -> None:
         """It has waited for it."""
         if self.disconnecting or not self._at_door:

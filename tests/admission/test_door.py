@@ -40,7 +40,7 @@ class Knocker:
         self.place = place
         self.address = address
         self.words = words
-        self.over = False
+        self.begun = self.over = False
 
     def knock(self) -> None:
         """It has something to say."""
@@ -51,6 +51,7 @@ class Knocker:
         """It says it; and if that is not all, it has more."""
         self.place.heard.append(self.address)
         self.place.worked += STEP
+        self.begun = True
         self.words -= 1
         if self.words < 0:
             raise ValueError("it has said something wrong")
@@ -217,6 +218,27 @@ def test_household_by_household() -> None:
 
 
 @pytest.mark.proves("C-111")
+def test_who_has_begun_does_not_wait_behind_all_who_begin() -> None:
+    """Nor do they wait for ever for those who go on and on."""
+    place = Place(turn=STEP)
+    for at in range(100):
+        Knocker(place, f"192.0.2.{at}").knock()
+    Knocker(place, "192.0.2.200", words=3).knock()
+    for _ in range(99):
+        place.turn()
+    Knocker(place, "192.0.2.201").knock()
+    assert place.turn() == ["192.0.2.200"]
+    for at in range(100, 150):
+        Knocker(place, f"192.0.2.{at}").knock()
+    assert [place.turn()[0] for _ in range(4)] == ["192.0.2.200", "192.0.2.201", "192.0.2.200", "192.0.2.100"]
+    endless = [Knocker(place, f"192.0.3.{at}", words=100) for at in range(10)]
+    for one in endless:
+        one.begun = True
+        one.knock()
+    assert sum(place.turn()[0].startswith("192.0.3.") for _ in range(60)) == 30
+
+
+@pytest.mark.proves("C-111")
 def test_they_take_no_more_than_their_time() -> None:
     """However many there are, and wherever they come from, each turn of the reactor's."""
     place = Place(turn=5 * STEP)
@@ -282,8 +304,7 @@ def test_who_is_a_proxy_changes_while_they_wait(before: tuple[str, ...], after: 
     while place.turn():
         turns += 1
     assert turns == (0 if leave else 7)
-    assert not place.door._waiting
-    assert not place.door._homes
+    assert not place.door.waiting
     assert not place.clock.getDelayedCalls()
 
 

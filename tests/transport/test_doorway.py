@@ -219,10 +219,10 @@ def test_let_in_while_it_waits_for_its_turn() -> None:
     street.reactor.until(lambda: len(street.made) == 2 and all(one.got for one in street.made))
     for client in street.clients:
         client.sendall(b", and more")
-    street.reactor.until(lambda: street.door._waiting)
+    street.reactor.until(lambda: street.door.waiting)
     for one in street.made:
         one.transport.let_in()  # type: ignore[union-attr]
-    assert not street.door._waiting
+    assert not street.door.waiting
     street.reactor.until(lambda: {one.got for one in street.made} == {b"one, and more", b"two, and more"})
     street.close()
 
@@ -239,11 +239,10 @@ def test_aborted_while_it_waits_for_its_turn() -> None:
     street = Street(accepts=None, turn=1e-9)
     for _ in range(3):
         street.connect().sendall(b"hello")
-    street.reactor.until(lambda: len(street.door._waiting) == 1)
-    (line,) = street.door._waiting.values()
-    for one in list(line):
+    street.reactor.until(lambda: street.door.waiting == 1)
+    for one in list(street.door._beginners):
         one.abortConnection()
-    assert not street.door._waiting
+    assert not street.door.waiting
     street.reactor.turn()
     assert street.failures == 0
     street.close()
@@ -254,15 +253,15 @@ def test_they_go_while_it_changes_who_is_a_proxy() -> None:
     street = Street(accepts=None, turn=1e-9)
     for _ in range(5):
         street.connect().sendall(b"hello")
-    street.reactor.until(lambda: len(street.door) - len(street.door._homes) == 0 and len(street.door) == 3)
+    street.reactor.until(lambda: len(street.door) - street.door.waiting == 0 and len(street.door) == 3)
     made = len(street.made)
     street.door.configure(evolve(street.settings, proxies=("127.0.0.0/8",)))
-    for one in list(street.door._waiting["127.0.0.1"]):
+    for one in list(street.door._beginners):
         one.give_up()
     for _ in range(10):
         street.reactor.turn()
     assert len(street.made) == made
-    assert not street.door._waiting
+    assert not street.door.waiting
     assert (street.failures, street.reactor.raised) == (0, [])
     street.close()
 
@@ -272,9 +271,9 @@ def test_whoever_has_gone_has_no_turn() -> None:
     street = Street(accepts=None, turn=1e-9)
     for _ in range(2):
         street.connect().sendall(b"hello")
-    street.reactor.until(lambda: len(street.door._waiting) == 1)
+    street.reactor.until(lambda: street.door.waiting == 1)
     made = len(street.made)
-    ((one,),) = street.door._waiting.values()
+    (one,) = street.door._beginners
     one.give_up()
     one.take_turn()
     assert len(street.made) == made
