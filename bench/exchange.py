@@ -35,6 +35,9 @@ class Peer:
         self.got.append(data)
         return True
 
+    def drop_slow(self) -> None:
+        """It reads at once."""
+
     def hush(self, seconds: float) -> None:
         """Nobody asks too often."""
 

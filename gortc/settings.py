@@ -308,11 +308,11 @@ class Settings:
     handshake_max: int = _setting(16384, _count)
     """The largest opening handshake taken, in bytes; and a next hop's answer to ours."""
     unsent_max: int = _setting(1048576, _count)
-    """So many bytes may wait for a peer that does not read them; then its connection is closed. So many may wait for
-    one that has no connection, too."""
+    """So many bytes may wait for a peer that has no connection, or does not read. What does not fit comes back; what
+    can't come back closes the connection."""
     waiting_max: int = _setting(1024, _count)
-    """So many messages may wait for a peer that has no connection; a further request gets 480. So many that a peer has
-    not confirmed are kept for it to resume, too."""
+    """So many messages may wait for a peer that has no connection, or does not read; a further request gets 480. So
+    many that a peer has not confirmed are kept for it to resume, too."""
     requests_max: int = _setting(100, _count)
     """So many requests of a peer may be open in one dialogue; a further one gets 503."""
     unread_max: int = _setting(64, _count)

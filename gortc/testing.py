@@ -227,6 +227,9 @@ class _Wire:
         self._user.arrived(orjson.loads(data))
         return True
 
+    def drop_slow(self) -> None:
+        """It reads at once."""
+
     def hush(self, seconds: float) -> None:
         """Nobody asks too often."""
 
@@ -322,6 +325,9 @@ class _LineWire:
         """Arrives at once."""
         self._line.heard(data)
         return True
+
+    def drop_slow(self) -> None:
+        """It reads at once."""
 
     def hush(self, seconds: float) -> None:
         """Nobody asks too often."""

@@ -74,7 +74,7 @@ SEEN: dict[str, Callable[[Server], Any]] = {
     "trace": lambda server: server.node.syntax.trace is not None,
     "trusted_nodes": lambda server: tuple(server._factory.admission._trusted),
     "unread_max": lambda server: server.node.services.loaded["echo"].unread_max,
-    "unsent_max": lambda server: server._factory.reading.unsent_max and server.node.channels.unsent_max,
+    "unsent_max": lambda server: server.node.channels.unsent_max,
     "waiting_max": lambda server: server.node.channels.waiting_max,
 }  # fmt: skip
 """Where it is seen that it has changed."""

@@ -87,7 +87,8 @@ class Limits:
     dialogues: int = field(default=100, validator=_at_least_1)
     """So many dialogues that one user has opened may be open; a further request for one gets 503."""
     called: int = field(default=100, validator=_at_least_1)
-    """So many dialogues that others have opened to one user may be open; a further one gets 480."""
+    """So many dialogues that others have opened to one user may be open; a further one gets 480. Who has as many of
+    them as are left gets no more."""
     ringing: int = field(default=5, validator=_at_least_1)
     """So many calls of one user may ring at one other user at the same time; a further one gets 480."""
     dials: int = field(default=10, validator=_at_least_1)

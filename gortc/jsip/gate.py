@@ -134,7 +134,7 @@ class Gate:
         self._dialogues_max: int = limits.dialogues
         self._called_max: int = limits.called
         self._ringing_max: int = limits.ringing
-        self._least = min(limits.called, limits.ringing)
+        self._least = min((limits.called + 1) // 2, limits.ringing)
         methods = {}
         for method, rate in limits.methods.items():
             meter = renewed(self._methods.get(method), self.timers, rate)
@@ -187,22 +187,25 @@ class Gate:
 
     def is_besieged(self, channel: Channel, owner: Owner) -> bool:
         """Whether a user, at the other end of `channel`, has too many dialogues already that others have opened to it,
-        or calls that ring of the one for whom `owner` would open one more."""
+        or of the one for whom `owner` would open one more: who has as many as are left gets no more of them, so that
+        some are left for the next one."""
         guest = channel.guest
         if guest is None or not guest.limited or channel.elsewhere or len(channel.sessions) < self._least:
             return False
         asker = owner.asker
-        called = ringing = 0
+        called = his = ringing = 0
         for session in channel.sessions.values():
             if session.outgoing:
                 called += 1
-                if session.rings and session.owner is not None and session.owner.asker is asker:
-                    ringing += 1
+                if session.owner is not None and session.owner.asker is asker:
+                    his += 1
+                    ringing += session.rings
         if asker is None or asker.elsewhere or asker.guest is None or not asker.guest.limited:  # it asks for many
-            ringing = 0
-        if called < self._called_max and ringing < self._ringing_max:
+            his = ringing = 0
+        left = self._called_max - called
+        if left > 0 and (his == 0 or his < left) and ringing < self._ringing_max:
             return False
-        self._journal.note("besieged", channel.name, f"{called} dialogues, {ringing} calls of the same caller ring")
+        self._journal.note("besieged", channel.name, f"{called} dialogues, {his} of the same caller, {ringing} ring")
         return True
 
     def _opened(self, channel: Channel) -> int:

@@ -14,10 +14,11 @@ from gortc.jsip.gate import Guest
 from gortc.jsip.layers import Channel, Journal, Owner, Reader
 from gortc.jsip.memory import Account, Held, Memory
 from gortc.jsip.message import Message, Request
-from gortc.jsip.methods import CANCEL
+from gortc.jsip.methods import CANCEL, FREE
 from gortc.jsip.timers import Timers
 from gortc.jsip.uri import URI, parse
 from gortc.transport.frames import fitted
+from gortc.transport.waiting import Entry, Waiting
 from gortc.transport.window import OWN, Window, opened, read_own, resumed, seen
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ REFUSALS: Final = {
 """RFC 6455 section 7.4.1: the codes with which a peer closes its connection for one message that it was sent; and what
 whoever has sent that is told. (1008 is for a peer that keeps sending what it should not.)"""
 
+SHARE: Final = 4
+"""One part of so many is the most that what is sent for one user takes of the room to wait; one more is left free by
+what comes back where there is no room."""
 ABSENT: Final = 2048
 """A channel whose peer is away takes so many bytes."""
 
@@ -67,17 +71,20 @@ class Connection(Protocol):
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake."""
 
+    def drop_slow(self) -> None:
+        """End it at once: what may not be lost waits, and there is no room."""
+
 
 class PeerChannel(Channel):
     """The channel of one name; `connection` is None while the peer is away.
 
-    `window` is there where the peer may resume, `waiting` has what could not be sent, each with its request (None for
-    a response: all that is needed of it is in its text).
+    `window` is there where the peer may resume, `waiting` what could not be sent, `stalled` whether the peer does not
+    read what was sent to it.
     """
 
     __slots__ = (
-        "_channels", "_closed_with", "_held", "_left", "_refused", "_strikes", "_told_lost", "_waiting_bytes",
-        "absent", "connection", "waiting", "window",
+        "_channels", "_closed_with", "_held", "_left", "_refused", "_strikes", "_told_lost",
+        "absent", "connection", "stalled", "waiting", "window",
     )  # fmt: skip
 
     def __init__(self, channels: Channels, name: str) -> None:
@@ -85,8 +92,8 @@ class PeerChannel(Channel):
         self._channels = channels
         self.connection: Connection | None = None
         self.window: Window | None = None
-        self.waiting: list[tuple[bytes, Message | None]] | None = None
-        self._waiting_bytes = 0
+        self.stalled = False
+        self.waiting: Waiting | None = None
         self._held: Held | None = None
         self.absent: Held | None = None
         """What it takes while its peer is away."""
@@ -100,58 +107,77 @@ class PeerChannel(Channel):
     # down
 
     def send(self, data: bytes) -> int:
-        """Send one message's text; 480 while the peer is away."""
+        """Send one message's text; 480 while the peer is away, or does not read."""
         connection = self.connection
-        if connection is None or not connection.send(data):
+        if connection is None or self.stalled or not connection.send(data):
             return 480
         if self.window is not None:
             self.window.keep(data)
         return 0
 
     def hold(self, data: bytes, message: Message | None) -> int:
-        """Keep what could not be sent until the peer is back: 0, or the code that says why not.
+        """Keep what could not be sent until the peer is back, or reads: 0, or the code that says why not.
 
         A CANCEL and the INVITE that it means and that waits still go together.
         """
-        channels = self._channels
+        request = message if type(message) is Request else None
         if self._left:
             return 480
-        if type(message) is Request:
-            if is_first(message):
+        if request is not None:
+            if is_first(request) and self.connection is None:
                 refusal = self.refusal()
                 if refusal:
                     return refusal
-            elif message.method == CANCEL and self._withdraw(message):
+            elif request.method == CANCEL and self._withdraw(request):
                 return 487
         waiting = self.waiting
         if waiting is None:
-            waiting = self.waiting = []
-        number, size = len(waiting), self._waiting_bytes + len(data)
-        if self.window is not None:  # all of it goes out at once, and is kept then
-            number, size = number + len(self.window), size + self.window.size
-        account = self.account
-        if number >= channels.waiting_max or size > channels.unsent_max or (account is not None and account.is_over()):
-            channels.journal.note("no room to wait", self.name, message or data)
+            waiting = self.waiting = self._new_waiting()
+        asker = None if request is None else limited_asker(request)
+        if not self._has_room(waiting, len(data), request, asker):
+            self._channels.journal.note("no room to wait", self.name, message or data)
+            if self.connection is not None and (request is None or request.method in FREE):
+                self.connection.drop_slow()  # what can't come back is lost, and the peer should know
             return 480
-        waiting.append((fitted(data), message if type(message) is Request else None))  # a response has no more to say
-        self._waits(len(data))
+        waiting.add(fitted(data), request, asker)
+        self._settle()
         return 0
 
-    def _waits(self, size: int) -> None:
-        """So many bytes more, or fewer, wait."""
-        self._waiting_bytes += size
-        account = self.account
-        if not self._waiting_bytes:
-            self._held = None
-        elif self._held is not None:
-            self._held.add(size)
-        elif account is not None:
-            self._held = account.hold(self._waiting_bytes)
+    def _new_waiting(self) -> Waiting:
+        return Waiting(self._channels.unsent_max // self._channels.waiting_max)
 
-    def wait_with(self, waiting: list[tuple[bytes, Message | None]]) -> None:
-        """This is what waits from now on."""
-        self.waiting = waiting or None
-        self._waits(sum(len(data) for data, _ in waiting) - self._waiting_bytes)
+    def _has_room(self, waiting: Waiting, size: int, request: Request | None, asker: Channel | None) -> bool:
+        """Whether a message of `size` bytes may wait, too.
+
+        A request that comes back where it may not leaves some room for what would be lost: answers, and what ends a
+        call. And nobody's requests take all of it, for others have something to say to this peer as well.
+        """
+        channels = self._channels
+        most, most_bytes = channels.waiting_max, channels.unsent_max
+        account = self.account
+        number, all_bytes = waiting.fresh + 1, waiting.fresh_size + size
+        if self.window is not None and self.connection is None:  # all of it goes out at once, and is kept then
+            number, all_bytes = number + len(self.window), all_bytes + self.window.size
+        ends = request is not None and request.method in FREE
+        if not ends and account is not None and account.is_over():
+            return False
+        if request is not None and not ends:
+            if asker is not None:
+                share = waiting.share(asker)
+                if share and share + size > most_bytes // SHARE:
+                    return False
+            most, most_bytes = most - most // SHARE, most_bytes - most_bytes // SHARE
+        return number <= most and all_bytes <= most_bytes
+
+    def _settle(self) -> None:
+        """What waits counts as the peer's, as long as it does."""
+        waiting, account = self.waiting, self.account
+        if waiting is None or not len(waiting):
+            self._held = self.waiting = None
+        elif self._held is not None:
+            self._held.add(waiting.size - self._held.size)
+        elif account is not None:
+            self._held = account.hold(waiting.size)
 
     def refusal(self) -> int:
         """The code that a first request comes back with at once; 0 where it may wait."""
@@ -161,15 +187,24 @@ class PeerChannel(Channel):
         """Take the INVITE that `cancel` means from what waits, where it does."""
         invite = cancel.related
         waiting = self.waiting
-        if invite is None or not waiting:
+        entry = None if invite is None or waiting is None else waiting.of(invite)
+        if invite is None or entry is None:
             return False
-        for at, (data, message) in enumerate(waiting):
-            if message is invite:
-                del waiting[at]
-                self._waits(-len(data))
-                invite.session.layer.below.undelivered(invite, 487)
-                return True
-        return False
+        self.take_back(entry)
+        invite.session.layer.below.undelivered(invite, 487)
+        return True
+
+    def drop_waiting(self) -> None:
+        """Nobody will come for it."""
+        self.waiting = None
+        self._settle()
+
+    def take_back(self, entry: Entry) -> None:
+        """It is not to be sent."""
+        waiting = self.waiting
+        if waiting is not None:
+            waiting.remove(entry)
+            self._settle()
 
     def meet(self, guest: Guest | None) -> None:
         """Who is at its other end, from now on."""
@@ -185,6 +220,7 @@ class PeerChannel(Channel):
     def bind(self, connection: Connection) -> None:
         """`connection` carries it from now on; another one that did is closed as replaced."""
         old, self.connection = self.connection, connection
+        self.stalled = False
         self._channels.memory.connections += old is None
         self._closed_with = 0
         self._channels.stay(self)
@@ -196,8 +232,8 @@ class PeerChannel(Channel):
         if self.connection is connection:
             self._closed_with = code
 
-    def missed(self, window: Window, number: int) -> list[bytes]:
-        """What to send again to a peer that has resumed and has our messages up to `number`.
+    def go_on(self, window: Window, number: int) -> None:
+        """A peer has resumed that has our messages up to `number`: the others wait, in front of all else.
 
         Where it has closed its last connection for a message, that is the first one it does not have. It is not sent
         again: the peer would close this connection for it as well, and so for ever.
@@ -209,7 +245,12 @@ class PeerChannel(Channel):
             if culprit is not None:
                 code, reason = refusal
                 self._refused = culprit, code, reason
-        return window.missed(number)
+        missed = window.missed(number)
+        if missed:
+            if self.waiting is None:
+                self.waiting = self._new_waiting()
+            self.waiting.add_before(missed)
+            self._settle()
 
     def catch_up(self) -> None:
         """The peer is back: send what has waited, and let time run again for its dialogues."""
@@ -226,20 +267,30 @@ class PeerChannel(Channel):
                 if not session.over:
                     session.peer_resumed()
 
+    def stall(self, stalled: bool) -> None:
+        """The peer does not read what was sent to it, or it does again: then it gets what waits."""
+        self.stalled = stalled
+        if not stalled:
+            self._send_waiting()
+
     def _send_waiting(self) -> bool:
-        """Send what has waited; False where the peer has gone again."""
+        """Send what waits, as far as the peer reads; False where it has gone again."""
         waiting = self.waiting
-        self.wait_with([])
-        if waiting:
-            for at, (data, message) in enumerate(waiting):
-                if len(data) > self._channels.frame_max:
-                    self._channels.above.outgrown(self, data)
-                elif self.send(data) != 0:
-                    self.wait_with(waiting[at:] + (self.waiting or []))
-                    return False
-                else:
-                    self._channels.above.gone_out(self, data, message)
-        return True
+        while waiting is not None and len(waiting):
+            data, request, _, again = waiting.first()
+            if len(data) > self._channels.frame_max:
+                waiting.take()
+                self._channels.above.outgrown(self, data)
+            elif self.send(data) == 0:
+                waiting.take()
+                if not again:
+                    self._channels.above.gone_out(self, data, request)
+            else:
+                break
+            if waiting is not self.waiting:  # it has left meanwhile
+                return False
+        self._settle()
+        return self.connection is not None
 
     def tell_lost(self) -> None:
         """Tell the owners of its dialogues that the peer has lost its connection."""
@@ -252,7 +303,7 @@ class PeerChannel(Channel):
 
     def leave(self) -> None:
         """The peer has not come back: so end its dialogues, and what waits is told to whoever sent it."""
-        self.wait_with([])
+        self.drop_waiting()
         self.window = None
         self._left = True
         for session in list(self.sessions.values()):
@@ -403,20 +454,17 @@ class Channels:
         channel = self.of(name)
         window = channel.window
         reason = None
-        missed: list[bytes] = []
         if token:
             if window is None or not same(token, window.token):
                 reason = "unknown token"
             elif not window.reaches(number):
                 reason = "out of window"
             else:
-                missed = channel.missed(window, number)
+                channel.go_on(window, number)
         channel.bind(connection)
         if token and window is not None and reason is None:
             self.journal.counts["resumed"] += 1
             connection.send(resumed(window, self.grace))
-            for data in missed:
-                connection.send(data)
         else:
             if reason is not None:
                 self.journal.note("not resumed", name, reason)
@@ -447,7 +495,9 @@ class Channels:
         if channel.connection is connection:
             channel.connection = None
             self.memory.connections -= 1
-            if channel.sessions or (channel.window is not None and not self.memory.is_scarce()):
+            if channel.sessions or (
+                (channel.window is not None or channel.waiting is not None) and not self.memory.is_scarce()
+            ):
                 self._lost.start(channel)
                 self._graced.start(channel)
                 if channel.account is not None:
@@ -465,6 +515,7 @@ class Channels:
         """Drop a channel that has neither a connection nor a session."""
         if self.by_name.get(channel.name) is channel:
             del self.by_name[channel.name]
+            channel.drop_waiting()
             self.stay(channel)
 
     def end_grace(self, channel: PeerChannel) -> None:
@@ -504,6 +555,15 @@ class Channels:
 def is_first(message: Request) -> bool:
     """Whether it opens a dialogue of ours."""
     return message.session.outgoing and message.cseq == 1
+
+
+def limited_asker(request: Request) -> Channel | None:
+    """For which user with limits `request` is sent; None where it is for nobody, or for many."""
+    owner = request.session.owner
+    asker = None if owner is None else owner.asker
+    if asker is None or asker.elsewhere or asker.guest is None or not asker.guest.limited:
+        return None
+    return asker
 
 
 def tell_lost(channel: PeerChannel) -> None:

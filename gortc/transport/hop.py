@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from gortc.jsip.gate import NO_HOSTS, Guest
-from gortc.jsip.message import Message, Request
 from gortc.transport.channels import Channels, Connection, PeerChannel, is_first
 from gortc.transport.window import Window, read_own, seen
 
@@ -62,16 +61,11 @@ class Hop(PeerChannel):
     def fail(self, reason: str) -> None:
         """No connection can be had for now: whoever waits to open a dialogue is told, somebody else may be asked."""
         self.trouble = reason
-        firsts: list[Request] = []
-        rest: list[tuple[bytes, Message | None]] = []
-        for data, message in self.waiting or ():
-            if type(message) is Request and is_first(message):
-                firsts.append(message)
-            else:
-                rest.append((data, message))
-        self.wait_with(rest)
-        for first in firsts:
-            first.session.layer.below.undelivered(first, 503)
+        for entry in list(self.waiting or ()):
+            first = entry[1]
+            if first is not None and is_first(first):
+                self.take_back(entry)
+                first.session.layer.below.undelivered(first, 503)
 
     def welcome(self, connection: Connection, data: bytes) -> None:
         """Take the first frame of a server that lets us resume. Raises ValueError where it is none."""
@@ -81,22 +75,19 @@ class Hop(PeerChannel):
         window = self.window
         if name not in ("new", "resumed") or not isinstance(token, str):
             raise ValueError(f"no first frame: {name}")
-        missed: list[bytes] = []
         if name == "resumed":
             number = seen(fields.get("seen"))
             if window is None or not window.reaches(number):
                 raise ValueError("nothing can be resumed from there")
-            missed = self.missed(window, number)
+            self.go_on(window, number)
         else:
             self.window = Window(self._channels.waiting_max, self._channels.unsent_max, token, self.account)
-        self.arrive(connection, missed)
+        self.arrive(connection)
 
-    def arrive(self, connection: Connection, missed: list[bytes]) -> None:
-        """There is a connection: send what the other side `missed`, and what has waited."""
+    def arrive(self, connection: Connection) -> None:
+        """There is a connection: send what has waited."""
         self.trouble = ""
         self.bind(connection)
-        for data in missed:
-            connection.send(data)
         self.catch_up()
 
     def leave(self) -> None:

@@ -30,14 +30,11 @@ PIECE: Final = 48
 class Reading:
     """What all lines of a factory share: the limits, the time, and the lines that wait for the end of a read."""
 
-    def __init__(
-        self, channels: Channels, now: Callable[[], float], frame_max: int, unsent_max: int, rate: Any
-    ) -> None:
+    def __init__(self, channels: Channels, now: Callable[[], float], frame_max: int, rate: Any) -> None:
         """`rate` is how many frames a connection with limits may send (`gortc.admission.limits.Rate`), or None."""
         self.channels = channels
         self.now = now
         self.frame_max = frame_max
-        self.unsent_max = unsent_max
         self.rate = rate
         self.lines: list[Line] | None = None
         """Those that have something to write; None where no read is going on."""
@@ -59,7 +56,6 @@ class Line:
         self._reading = reading
         self._out: list[bytes] = []
         self.stalled_since: float | None = None
-        self._unsent = 0
         self.count = 0
         if limited:  # from so much on it counts what waits
             getattr(transport, "transport", transport).bufferSize = BUFFER
@@ -110,7 +106,7 @@ class Line:
 
     def send(self, data: bytes) -> bool:
         """Write one text frame (RFC 6455 section 5.2: a server's frames are not masked); False where it is closing."""
-        if self._protocol.state != OPEN or (self.stalled_since is not None and self._overflows(len(data))):
+        if self._protocol.state != OPEN:
             return False
         lines = self._reading.lines
         if lines is None:
@@ -133,13 +129,15 @@ class Line:
             self._write(out[0] if len(out) == 1 else b"".join(out))
 
     def stall(self, stalled: bool) -> None:
-        """The peer does not read, or reads again: from here on, what waits for it counts. Twisted says so with each
-        write."""
-        if not stalled:
-            self.stalled_since = self._unwritten = None
-        elif self.stalled_since is None:
-            self.stalled_since = self._reading.now()
-            self._unsent = 0
+        """The peer does not read, or reads again: from here on, what has been written to it counts, and all else waits
+        in the channel. Twisted says so with each write."""
+        if stalled == (self.stalled_since is not None):
+            return
+        self.stalled_since = self._reading.now() if stalled else None
+        self._unwritten = None
+        if self._channel.connection is self._protocol:
+            self._channel.stall(stalled)
+        if stalled:
             account = self._channel.account
             if account is not None:
                 self._unwritten = account.hold(self._written)
@@ -163,8 +161,11 @@ class Line:
 
     @property
     def unsent(self) -> int:
-        """So many bytes wait, about: 0 as long as the peer reads."""
-        return self._unsent if self.stalled_since is not None else 0
+        """So many bytes wait: 0 as long as the peer reads."""
+        if self.stalled_since is None:
+            return 0
+        waiting = self._channel.waiting
+        return self._written + (0 if waiting is None else waiting.size)
 
     @property
     def _written(self) -> int:
@@ -190,13 +191,3 @@ class Line:
                 return
             data = data[sent:]
         transport.write(data)
-
-    def _overflows(self, size: int) -> bool:
-        self._unsent += size
-        held = self._unwritten
-        if held is not None:
-            held.add(size)
-        if self._unsent <= self._reading.unsent_max and (held is None or not held.account.is_over()):
-            return False
-        self._protocol.drop_slow(self._unsent)
-        return True

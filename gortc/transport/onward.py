@@ -102,7 +102,6 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self.timers = link.outbound.timers
         self._greets = False
         self._stalled_since: float | None = None
-        self._unsent = 0
         self._heard = 0.0
         self._watch: Any = None
         self._hushed: Any = None
@@ -134,7 +133,7 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         if not self._greets:
             self._link.opened()
             self._hop.window = None
-            self._hop.arrive(self, [])
+            self._hop.arrive(self)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """Whatever arrives proves life; who has limits is read no faster than its frames may come."""
@@ -188,7 +187,7 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
 
     def send(self, data: bytes) -> bool:
         """Write one text frame; False where the connection is closing."""
-        if self.state != self.STATE_OPEN or (self._stalled_since is not None and self._overflows(len(data))):
+        if self.state != self.STATE_OPEN:
             return False
         self.sendFrame(self.MESSAGE_TYPE_TEXT, data)  # it raises nothing; how large a message may be has been looked at
         return True
@@ -214,24 +213,27 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
     def pauseProducing(self) -> None:  # noqa: N802
         """The other side does not read: neither do we, and what waits counts. Twisted says so with each write."""
         if self._stalled_since is None:
-            self._stalled_since, self._unsent = self._outbound.timers.clock.seconds(), 0
+            self._stalled_since = self._outbound.timers.clock.seconds()
             self.transport.pauseProducing()
+            self._stall(True)
 
     def resumeProducing(self) -> None:  # noqa: N802
         """It reads again."""
         self._stalled_since = None
         if self._hushed is None:
             self.transport.resumeProducing()
+        self._stall(False)
+
+    def _stall(self, stalled: bool) -> None:
+        if self._hop.connection is self:
+            self._hop.stall(stalled)
 
     def stopProducing(self) -> None:  # noqa: N802
         """The connection has gone; `connectionLost` says so, too."""
 
-    def _overflows(self, size: int) -> bool:
-        self._unsent += size
-        if self._unsent <= self._outbound.settings.unsent_max:
-            return False
-        self._drop("slow reader", f"{self._unsent} bytes wait")
-        return True
+    def drop_slow(self) -> None:
+        """What may not be lost waits, and there is no room."""
+        self._drop("slow reader", "too much waits for it to read")
 
     def check_life(self) -> None:
         """Ping; and drop a server from which nothing has arrived for too long."""

@@ -255,9 +255,9 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     def resumeProducing(self) -> None:  # noqa: N802
         """It reads again."""
         self._stalled = False
-        self._line.stall(False)
         if self._hushed is None:
             self.transport.resumeProducing()
+        self._line.stall(False)  # which may write so much that it stalls again
 
     def hush(self, seconds: float) -> None:
         """The peer sends more than it may: read nothing for so long."""
@@ -280,9 +280,9 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         """So many bytes wait for a peer that does not read, about."""
         return self._line.unsent if self.channel is not None else 0
 
-    def drop_slow(self, unsent: int) -> None:
-        """More than may be waits for a peer that does not read."""
-        self._drop("slow reader", f"{unsent} bytes wait")
+    def drop_slow(self) -> None:
+        """What may not be lost waits for a peer that does not read, and there is no room."""
+        self._drop("slow reader", f"{self.unsent} bytes wait")
 
     def drop_greedy(self, size: int) -> None:
         """It has too much memory already for what it begins to send."""
@@ -410,9 +410,7 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.path = settings.path
         self.times = settings.times
         self.connections: set[RtcProtocol] = set()
-        self.reading = Reading(
-            channels, timers.clock.seconds, settings.frame_max, settings.unsent_max, settings.limits.frames
-        )
+        self.reading = Reading(channels, timers.clock.seconds, settings.frame_max, settings.limits.frames)
         self._domains = settings.own_domains
         self.setProtocolOptions(
             webStatus=False,
@@ -428,7 +426,6 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.door.configure(settings)
         self.handshake_max = settings.handshake_max
         self.reading.frame_max = settings.frame_max
-        self.reading.unsent_max = settings.unsent_max
         self.reading.rate = settings.limits.frames
         self._origins = frozenset(settings.origins)
         self.setProtocolOptions(

@@ -90,9 +90,14 @@ class Window:
         return self.sent - len(self._kept) <= number <= self.sent
 
     def missed(self, number: int) -> list[bytes]:
-        """The messages after `number`, which are no longer kept up to it."""
+        """The messages after `number`, which are to be sent, and kept, again; none is kept any more."""
         self.confirm(number)
-        return list(self._kept)
+        missed = list(self._kept)
+        self._kept.clear()
+        self._bytes = 0
+        self._settle()
+        self.sent = number
+        return missed
 
     def take_out(self) -> bytes | None:
         """Take out the oldest message that is kept, None where there is none.

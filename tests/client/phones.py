@@ -26,6 +26,9 @@ class End:
             self.lab.clock.callLater(0, self.at, data)
         return self.closed is None
 
+    def drop_slow(self) -> None:
+        """It reads at once."""
+
     def hush(self, seconds: float) -> None:
         """Nobody asks too often."""
 

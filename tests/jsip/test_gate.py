@@ -220,6 +220,29 @@ def test_so_many_others_have_dialogues_with_one_user() -> None:
 
 
 @pytest.mark.proves("D-25")
+def test_who_has_as_many_as_are_left_gets_no_more() -> None:
+    """Though all are answered at once: one has half of them, two a third each, and another caller gets through."""
+    with Stage(limits=limits(called=12, ringing=12)) as stage:
+        bob = stage.person("bob")
+        for name in ("bob", "alice", "carol", "dave"):
+            guest(stage.person(name))
+        rings(stage, "bob")
+
+        def call(name: str) -> bool:
+            stage.person(name).open("INVITE", "service")
+            rung = bool(bob.inbox)
+            if rung:
+                bob.answering().reply(200)
+            return rung
+
+        assert [call("alice") for _ in range(8)] == [True] * 6 + [False] * 2
+        assert [call("carol") for _ in range(4)] == [True] * 3 + [False]
+        assert call("dave")
+        stage.counted(*["besieged"] * 3)
+        everybody_leaves(stage)
+
+
+@pytest.mark.proves("D-25")
 def test_what_rings_for_nobody_is_no_callers() -> None:
     """A service calls on its own behalf, as often as it likes, but for what anybody may."""
     with Stage(limits=limits(called=5, ringing=1)) as stage:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from gortc.jsip.times import Times
+from gortc.testing import Lab, Talk, User
+from slp_plugins.default import default
 from tests.jsip.kit import Stage, reconnect
+from tests.jsip.test_gate import guest
 
 RECEIVED = ("alice INVITE", "service 200", "alice ACK")
 
@@ -20,7 +26,7 @@ def away(**settings: object) -> Stage:
 
 
 @pytest.mark.proves("C-35")
-@pytest.mark.parametrize("limit", [{"waiting_max": 2}, {"unsent_max": 400}])
+@pytest.mark.parametrize("limit", [{"waiting_max": 2}, {"unsent_max": 532}])
 def test_what_does_not_fit_comes_back(limit: dict[str, int]) -> None:
     with away(**limit) as stage:
         stage.play("service INFO", "service INFO", "service INFO")
@@ -162,3 +168,93 @@ def test_a_grace_that_is_shorter_than_an_answer_takes() -> None:
         assert not stage.node.channels.by_name
         stage.counted("peer gone", "undeliverable")
         stage.forget()
+
+
+# what is sent for one user, and what for others
+
+
+def talking(**settings: Any) -> tuple[Lab, User, dict[str, Talk], dict[str, Talk]]:
+    """Alice and Mallory each talk with Bob."""
+    lab = Lab(default, **settings)
+    users = dict(zip(("alice", "bob", "mallory"), lab.users("alice", "bob", "mallory"), strict=True))
+    for user in users.values():
+        guest(user)
+    up, down = {}, {}
+    for name in ("alice", "mallory"):
+        up[name] = users[name].call("bob", "an offer")
+        down[name] = users["bob"].answering()
+        down[name].reply(200, "an answer")
+        up[name].expect(200)
+        up[name].ack()
+        down[name].expect("ACK")
+    return lab, users["bob"], up, down
+
+
+def goes_away(bob: User) -> None:
+    bob.leave()
+
+
+def reads_nothing(bob: User) -> None:
+    bob.channel.stall(True)
+
+
+def comes_back(bob: User) -> User:
+    return bob.lab.user("bob")
+
+
+def reads(bob: User) -> User:
+    bob.channel.stall(False)
+    return bob
+
+
+AWAY = [(goes_away, comes_back), (reads_nothing, reads)]
+
+
+@pytest.mark.proves("C-35", "C-95")
+@pytest.mark.parametrize(("begin", "end"), AWAY)
+@pytest.mark.parametrize("size", [1, 3000])
+def test_one_user_leaves_room_for_others(begin: Callable[[User], None], end: Callable[[User], User], size: int) -> None:
+    """Who sends much to somebody who is away, or reads too slowly, hears that; nobody else does."""
+    lab, bob, up, down = talking(unsent_max=20_000, waiting_max=20)
+    begin(bob)
+    lab.advance(0)
+    came_back = 0
+    for _ in range(20):
+        up["mallory"].send("INFO", "x" * size)
+        lab.advance(0)
+        came_back += sum(message["Code"] == 503 for message in up["mallory"].user.inbox)
+        up["mallory"].user.inbox.clear()
+    assert came_back == (15 if size == 1 else 19)
+    assert bob.channel.connection is not None or begin is goes_away
+    up["alice"].send("INFO", "are you there?")
+    up["alice"].send("BYE")
+    up["alice"].expect(200)
+    lab.advance(0)
+    bob = end(bob)
+    lab.advance(0)
+    kinds = [message["Type"] for message in bob.inbox if message["DialogueID"] == down["alice"].id]
+    assert kinds == ["INFO", "BYE"]
+    assert bob.channel.waiting is None
+
+
+@pytest.mark.proves("C-20")
+def test_what_may_not_be_lost_ends_the_connection() -> None:
+    """Bob asks and does not read: where there is no room for an answer he is dropped, so that he knows."""
+    lab = Lab(default, unsent_max=3000, waiting_max=4)
+    alice, bob = lab.users("alice", "bob")
+    call = bob.call("alice", "an offer")
+    talk = alice.answering()
+    talk.reply(200)
+    call.expect(200)
+    call.ack()
+    talk.expect("ACK")
+    for _ in range(5):
+        call.send("INFO")
+    bob.channel.stall(True)
+    infos = [talk.expect("INFO") for _ in range(5)]
+    dropped: list[int] = []
+    bob.channel.connection.drop_slow = lambda: dropped.append(len(bob.channel.waiting or ()))  # type: ignore[method-assign, union-attr]
+    for info in infos:
+        talk.reply(200, to=info)
+    assert dropped == [4]
+    lab.node.journal.counts.clear()

@@ -16,7 +16,7 @@ from gortc.jsip.layers import Channel, Journal
 from gortc.jsip.message import Message
 from gortc.jsip.timers import Timers
 from gortc.settings import Settings
-from gortc.transport.channels import Channels
+from gortc.transport.channels import Channels, PeerChannel
 from gortc.transport.websocket import RtcFactory, RtcProtocol
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -223,3 +223,8 @@ def handshake(target: str = "/rtc?userid=alice@x", **headers: str) -> bytes:
     }
     lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in made.items() if value)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def give(channel: PeerChannel, data: bytes) -> int:
+    """Send a response's text as the stack does: it waits where it can't go out. 0, or the code that says why not."""
+    return channel.send(data) and channel.hold(data, None)

@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from gortc.server import Server
 from gortc.settings import Settings
-from tests.transport.kit import CLOSE, PING, Hub, close, frame, handshake
+from tests.transport.kit import CLOSE, PING, Hub, close, frame, give, handshake
 
 
 @pytest.mark.proves("C-17", "X-12")
@@ -64,9 +64,9 @@ def test_1_mib_may_wait_for_a_peer_that_does_not_read(hub: Hub) -> None:
     alice = hub.channels.by_name["alice@x"]
     transport.producer.pauseProducing()
     assert transport.producerState == "paused"
-    assert [alice.send(b"x" * 65536) for _ in range(16)] == [0] * 16
+    assert [give(alice, b"x" * 65536) for _ in range(16)] == [0] * 16
     assert not transport.aborted
-    assert alice.send(b"x") == 480
+    assert give(alice, b"x") == 480
     assert transport.aborted
     transport.producer = None
 

@@ -23,7 +23,7 @@ from gortc.transport.outbound import Outbound
 from gortc.transport.route import Route
 from gortc.transport.websocket import RtcProtocol
 from slp_plugins.default import default
-from tests.transport.kit import frame
+from tests.transport.kit import frame, give
 from tests.transport.network import End, Network
 
 
@@ -159,7 +159,7 @@ def test_another_node_of_our_name_has_replaced_us() -> None:
 @pytest.mark.proves("C-34", "C-52")
 def test_what_came_back_takes_no_room() -> None:
     """A call that did not get through leaves as much room as before to the dialogues that wait."""
-    net = network(unsent_max=6000)
+    net = network(unsent_max=8000)
     alice, bob = net.users()
     call = alice.call("bob@b.test")
     net.settle()
@@ -347,6 +347,11 @@ def test_pings_keep_it_open() -> None:
     assert len(net.cables) == 1
 
 
+def ok(size: int) -> bytes:
+    """A response's text, of about so many bytes."""
+    return b'{"Type":"RESPONSE","Code":200,"Body":"%b"}' % (b"x" * size)
+
+
 @pytest.mark.proves("C-19", "C-20")
 def test_a_next_hop_that_does_not_read() -> None:
     """What waits is bounded; then the connection is dropped, and the rest waits for the next one."""
@@ -354,12 +359,12 @@ def test_a_next_hop_that_does_not_read() -> None:
     protocol: Any = net.hop.connection
     protocol.pauseProducing()
     assert protocol.transport.producerState == "paused"
-    assert net.hop.send(b"{" + b"x" * 500 + b"}") == 0
+    assert give(net.hop, ok(500)) == 0
     protocol.resumeProducing()
     assert protocol.transport.producerState == "producing"
     protocol.pauseProducing()
-    assert net.hop.send(b"{" + b"x" * 900 + b"}") == 0
-    assert net.hop.send(b"{" + b"x" * 900 + b"}") == 480
+    assert give(net.hop, ok(900)) == 0
+    assert give(net.hop, ok(900)) == 480
     assert net.hop.connection is None
     assert net.labs["a"].node.journal.counts["slow reader"] == 1
     protocol.stopProducing()

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.transport.kit import Hub, frame
+from tests.transport.kit import Hub, frame, give
 
 
-def stalled(hub: Hub) -> Any:
+def stalled(hub: Hub, userid: str = "alice@x") -> Any:
     """Alice's transport, whose buffer is full."""
-    transport: Any = hub.connect().transport
+    transport: Any = hub.connect(userid).transport
     transport.producer.pauseProducing()
     return transport
 
@@ -32,7 +32,7 @@ def test_too_much_waits() -> None:
     bob = hub.connect("bob@x")
     transport = stalled(hub)
     alice = hub.channels.by_name["alice@x"]
-    assert [alice.send(b"x" * 400) for _ in range(4)] == [0, 0, 480, 480]
+    assert [give(alice, b"x" * 400) for _ in range(4)] == [0, 0, 480, 480]
     assert transport.aborted
     assert alice.connection is None
     assert hub.journal.counts["slow reader"] == 1
@@ -48,11 +48,11 @@ def test_one_stall_is_told_with_each_write(hub: Hub) -> None:
     transport = stalled(hub)
     alice = hub.channels.by_name["alice@x"]
     for _ in range(16):
-        assert alice.send(b"x" * 65_536) == 0
+        assert give(alice, b"x" * 65_536) == 0
         transport.producer.pauseProducing()
         hub.clock.advance(1)
-    assert alice.send(b"x") == 480
-    again = stalled(hub)
+    assert give(alice, b"x") == 480
+    again = stalled(hub, "carol@x")
     for _ in range(20):
         assert not again.aborted
         again.producer.pauseProducing()
@@ -67,7 +67,7 @@ def test_each_stall_counts_anew() -> None:
     transport = stalled(hub)
     alice = hub.channels.by_name["alice@x"]
     for _ in range(3):
-        assert alice.send(b"x" * 900) == 0
+        assert give(alice, b"x" * 900) == 0
         transport.producer.resumeProducing()
         transport.producer.pauseProducing()
     assert not transport.aborted
@@ -78,7 +78,7 @@ def test_answers_in_one_read_to_a_peer_that_stalls() -> None:
     """The overflow comes in the middle of a read: what follows in it is not taken."""
     hub = Hub(unsent_max=1000)
     wire = hub.connect()
-    hub.stack.then = lambda channel, data: channel.send(b"x" * 400)
+    hub.stack.then = lambda channel, data: give(channel, b"x" * 400)
     assert wire.transport.producer is not None
     wire.transport.producer.pauseProducing()
     wire.send(frame("a") * 5)
