@@ -15,6 +15,7 @@ from twisted.internet.tcp import Connection
 from gortc.jsip.memory import effort
 from gortc.jsip.meter import Allowance
 from gortc.transport.frames import PING, frame, is_pong, split
+from gortc.transport.stall import Stall
 
 if TYPE_CHECKING:
     from gortc.jsip.memory import Held
@@ -41,9 +42,9 @@ class Reading:
 
 
 class Line:
-    """The line of one `protocol`, to the `channel` that it is bound to. `heard` is when it last read anything,
-    `stalled_since` since when its peer has read nothing of what waits for it, `count` how many frames this read has
-    had. One that is `limited` is read no faster than its frames may come."""
+    """The line of one `protocol`, to the `channel` that it is bound to. `heard` is when its peer last gave a sign of
+    life, `count` how many frames this read has had. One that is `limited` is read no faster than its frames may
+    come."""
 
     def __init__(self, protocol: Any, channel: PeerChannel, reading: Reading, limited: bool) -> None:
         transport = protocol.transport
@@ -55,7 +56,8 @@ class Line:
         self._channel = channel
         self._reading = reading
         self._out: list[bytes] = []
-        self.stalled_since: float | None = None
+        self._stall: Stall | None = None
+        """That something waits for the peer to read it."""
         self.count = 0
         if limited:  # from so much on it counts what waits
             getattr(transport, "transport", transport).bufferSize = BUFFER
@@ -63,8 +65,6 @@ class Line:
         self._allowance = Allowance(rate.per_second, rate.burst) if limited and rate is not None else None
         self._unread: Held | None = None
         """What has come of a message that is not whole yet."""
-        self._unwritten: Held | None = None
-        """What waits for the peer to read."""
 
     def read(self, data: bytes) -> None:
         """Take what one read brought."""
@@ -131,18 +131,21 @@ class Line:
     def stall(self, stalled: bool) -> None:
         """The peer does not read, or reads again: from here on, what has been written to it counts, and all else waits
         in the channel. Twisted says so with each write."""
-        if stalled == (self.stalled_since is not None):
+        if stalled == (self._stall is not None):
             return
-        self.stalled_since = self._reading.now() if stalled else None
-        self._unwritten = None
+        account = self._channel.account
+        self._stall = Stall(self._transport, self._reading.now(), account) if stalled else None
         if self._channel.connection is self._protocol:
             self._channel.stall(stalled)
-        if stalled:
-            account = self._channel.account
-            if account is not None:
-                self._unwritten = account.hold(self._written)
-                if account.is_over():
-                    self._protocol.drop_soon()
+        if stalled and account is not None and account.is_over():
+            self._protocol.drop_soon()
+
+    def look(self) -> None:
+        """Whoever has read anything since the last look is alive: nothing else is heard of him, for he is not read
+        from."""
+        now = self._reading.now()
+        if self._stall is not None and self._stall.look(now):
+            self.heard = now
 
     def hold_part(self, size: int, pieces: int) -> None:
         """So many bytes of a message that is not whole yet are there, or will be, in so many pieces."""
@@ -160,19 +163,17 @@ class Line:
             self._protocol.drop_greedy(size)
 
     @property
-    def unsent(self) -> int:
-        """So many bytes wait: 0 as long as the peer reads."""
-        if self.stalled_since is None:
-            return 0
-        waiting = self._channel.waiting
-        return self._written + (0 if waiting is None else waiting.size)
+    def stalled_since(self) -> float | None:
+        """Since when its peer has read nothing of what waits for it, as far as was looked; None where nothing does."""
+        return None if self._stall is None else self._stall.since
 
     @property
-    def _written(self) -> int:
-        """So many bytes have been written, and have not gone: at least as many as were too much."""
-        transport = self._transport
-        waits = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
-        return int(max(waits + getattr(transport, "_tempDataLen", 0), getattr(transport, "bufferSize", 0)))
+    def unsent(self) -> int:
+        """So many bytes wait: 0 as long as the peer reads."""
+        if self._stall is None:
+            return 0
+        waiting = self._channel.waiting
+        return self._stall.written + (0 if waiting is None else waiting.size)
 
     def _write(self, data: bytes) -> None:
         """Write at once where nothing waits: the reactor would take another turn, and two changes of what it polls."""

@@ -20,6 +20,7 @@ from gortc.jsip.memory import effort
 from gortc.jsip.meter import Allowance
 from gortc.transport.life import Mortal, given_up
 from gortc.transport.route import Route
+from gortc.transport.stall import Stall
 from gortc.transport.tls import NEEDS, Trusted, failure
 from gortc.transport.websocket import RESUME, UNSUPPORTED
 
@@ -101,7 +102,7 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self._outbound = link.outbound
         self.timers = link.outbound.timers
         self._greets = False
-        self._stalled_since: float | None = None
+        self._stall: Stall | None = None
         self._heard = 0.0
         self._watch: Any = None
         self._hushed: Any = None
@@ -201,7 +202,7 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
     def listen(self) -> None:
         """Read again."""
         self._hushed = None
-        if self._stalled_since is None:
+        if self._stall is None:
             self.transport.resumeProducing()
 
     def close(self, code: int, reason: str) -> None:
@@ -212,19 +213,19 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
 
     def pauseProducing(self) -> None:  # noqa: N802
         """The other side does not read: neither do we, and what waits counts. Twisted says so with each write."""
-        if self._stalled_since is None:
-            self._stalled_since = self._outbound.timers.clock.seconds()
+        if self._stall is None:
+            self._stall = Stall(self.transport, self._outbound.timers.clock.seconds())
             self.transport.pauseProducing()
-            self._stall(True)
+            self._tell_stall(True)
 
     def resumeProducing(self) -> None:  # noqa: N802
         """It reads again."""
-        self._stalled_since = None
+        self._stall = None
         if self._hushed is None:
             self.transport.resumeProducing()
-        self._stall(False)
+        self._tell_stall(False)
 
-    def _stall(self, stalled: bool) -> None:
+    def _tell_stall(self, stalled: bool) -> None:
         if self._hop.connection is self:
             self._hop.stall(stalled)
 
@@ -237,8 +238,10 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
 
     def check_life(self) -> None:
         """Ping; and drop a server from which nothing has arrived for too long."""
-        times = self._outbound.settings.times
-        left, what, why = given_up(times, self._outbound.timers.clock.seconds(), self._heard, self._stalled_since)
+        times, now, stall = self._outbound.settings.times, self._outbound.timers.clock.seconds(), self._stall
+        if stall is not None and stall.look(now):
+            self._heard = now
+        left, what, why = given_up(times, now, self._heard, None if stall is None else stall.since)
         if left <= 0:
             self._drop(what, why)
             return

@@ -365,6 +365,7 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         """Ping; and drop a peer from which nothing has arrived for too long. Only what arrives proves life."""
         factory = self.factory
         line = self._line
+        line.look()
         left, what, why = given_up(factory.times, factory.clock.seconds(), line.heard, line.stalled_since)
         if left <= 0:
             self._drop(what, why)
