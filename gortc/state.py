@@ -8,22 +8,25 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from gortc.oam.files import followed
+
 
 class State:
     """Kind ("services", "apis") -> name -> the plugin loaded under it, None where it was removed.
 
-    The file is there only while there is something in it, for its owner alone. Raises ValueError, one line, where it
-    can't be followed or read.
+    The file is there only while there is something in it, for its owner alone. A symbolic link is followed, and stays,
+    where root or we have made it; another one is not read, and a file takes its place. Raises ValueError, one line,
+    where it can't be followed or read.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         try:
-            with open(path, encoding="utf-8") as file:
+            with open(followed(path), encoding="utf-8", opener=_opened) as file:
                 self._rows = checked(json.load(file))
         except FileNotFoundError:
             self._rows = {}
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise ValueError(f"state_file: {path}: {error}") from None
 
     def of(self, kind: str) -> Mapping[str, str | None]:
@@ -42,8 +45,9 @@ class State:
     def _write(self, rows: dict[str, Any]) -> None:
         """All of it or nothing, whenever the machine stops."""
         rows = {kind: of_kind for kind, of_kind in rows.items() if of_kind}
+        path = followed(self._path)
         if rows:
-            new = f"{self._path}.new"
+            new = f"{path}.new"
             with suppress(FileNotFoundError):
                 os.remove(new)  # of a write that was cut off; or a link, which somebody has put there
             file_number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -53,13 +57,18 @@ class State:
                     file.write("\n")
                     file.flush()
                     os.fsync(file.fileno())
-                os.replace(new, self._path)
+                os.replace(new, path)
             except BaseException:
                 os.remove(new)
                 raise
-        elif os.path.exists(self._path):
-            os.remove(self._path)
+        elif os.path.lexists(path):
+            os.remove(path)
         self._rows = rows
+
+
+def _opened(path: str, flags: int) -> int:
+    """A pipe is not waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def checked(rows: Any) -> dict[str, dict[str, str | None]]:

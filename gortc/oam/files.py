@@ -32,11 +32,18 @@ class Lines:
         self.path = os.path.abspath(path)
         self._mode = mode
         self._file = self._open(os.O_EXCL if new else 0)
+        self._is_torn = not _ends_a_line(self._file, self.path)
         Lines.opened.add(self)
 
     def write(self, line: str) -> None:
-        """Add a line, its end included. Raises OSError where there is no room for it."""
-        os.write(self._file, line.encode("utf-8", "replace"))
+        """Add a line, its end included. Raises OSError where there is no room for it, or for all of it; what comes
+        after a part of one begins a line of its own. Of a pipe whose reader is slow that is so, too: nobody waits."""
+        data = encoded(f"\n{line}" if self._is_torn else line)
+        written = os.write(self._file, data)
+        if written:
+            self._is_torn = not data[:written].endswith(b"\n")
+        if written < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
 
     def flush(self) -> None:
         """Nothing waits."""
@@ -49,6 +56,7 @@ class Lines:
             _log.error("{path} can't be opened again: {error}", path=self.path, error=error)
         else:
             os.close(old)
+            self._is_torn = not _ends_a_line(self._file, self.path)
 
     def close(self) -> None:
         """No more lines."""
@@ -60,11 +68,33 @@ class Lines:
         return open_ours(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | more, self._mode)
 
 
+def encoded(line: str) -> bytes:
+    """A line as it is written: what half an emoji is can't be."""
+    return line.encode("utf-8", "replace")
+
+
+def _ends_a_line(file: int, path: str) -> bool:
+    """Whether a line that is added to `file` is one of its own; whoever wrote the last one may have had no room.
+    `file` itself can't be read from."""
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode) or not found.st_size:
+        return True
+    try:
+        again = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:  # we may write only
+        return True
+    try:
+        return not os.path.samestat(found, os.fstat(again)) or os.pread(again, 1, found.st_size - 1) in (b"\n", b"")
+    finally:
+        os.close(again)
+
+
 def open_ours(path: str, flags: int, mode: int) -> int:
     """Open a file that an operator has named. Raises OSError where it can't be, or is none of ours.
 
     A symbolic link is followed where root or we have made it, as an operator may have; a file that has a second name
-    is not used, as only who may not write to it needs to give it one; and a pipe that nobody reads is not waited for.
+    is not used, as only who may not write to it needs to give it one; and a pipe is not waited for: neither for a
+    reader nor for one that is slow.
     """
     flags |= os.O_CLOEXEC | os.O_NONBLOCK
     try:
@@ -77,8 +107,12 @@ def open_ours(path: str, flags: int, mode: int) -> int:
     if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
         os.close(file)
         raise OSError(errno.EMLINK, "it has a second name, a hard link", path)
-    os.set_blocking(file, True)
     return file
+
+
+def followed(path: str) -> str:
+    """Where `path` leads, if it is a symbolic link that root or we have made; else `path`."""
+    return os.path.realpath(path) if os.path.islink(path) and _is_ours(os.lstat(path)) else path
 
 
 def make_folder(path: str, mode: int) -> None:

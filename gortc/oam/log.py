@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from math import ceil
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final
 
 from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, LogLevelFilterPredicate, PredicateResult
@@ -67,6 +67,7 @@ class Observer:
         self._now = clock
         self._bytes: Buckets[None] = Buckets()
         self._shares: Buckets[str] = Buckets()
+        self._unwritten = 0
         rate = Rate(1, 1)
         self._lines = Budget(rate, rate, self._told)
         self._others = Budget(rate, rate, self._told)
@@ -91,8 +92,7 @@ class Observer:
             return
         text = self._form(event, self._sizes)
         if text and (WHOLE in event or self._has_room(now, kind, len(text.encode()))):
-            self._out.write(text)
-            self._out.flush()
+            self._write(text)
 
     def tell(self) -> None:
         """Time goes by: say what was left out."""
@@ -100,6 +100,24 @@ class Observer:
         self._lines.tell(now)
         self._others.tell(now)
         self._shares.sweep(now)
+        if self._unwritten:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        """Write some lines. Where there is no room, it is told once there is: how many times there was none."""
+        try:
+            if self._unwritten:
+                self._out.write(self._form(self._no_room(), self._sizes))
+                self._unwritten = 0
+            self._out.write(text)
+            self._out.flush()
+        except OSError:
+            self._unwritten += bool(text)
+
+    def _no_room(self) -> LogEvent:
+        text = "{count} events were not written, or not whole: there was no room"
+        base = {"log_time": time(), "log_level": LogLevel.error, "log_namespace": _log.namespace}
+        return {**base, "log_format": text, "count": self._unwritten}
 
     def _admits(self, now: float, kind: str, event: LogEvent) -> bool:
         if WHOLE in event:

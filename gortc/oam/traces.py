@@ -13,7 +13,7 @@ from gortc.client.ladder import SERVER
 from gortc.client.trace import line
 from gortc.jsip.message import Headers
 from gortc.jsip.timers import Timers
-from gortc.oam.files import Lines, make_folder
+from gortc.oam.files import Lines, encoded, make_folder
 from gortc.oam.history import is_about
 from gortc.oam.route import BAD_PATH, BAD_VALUE, NOT_NOW, OPERATE, READ, Answer, Problem, Query, Route, number
 
@@ -99,7 +99,7 @@ class Traces:
                 self._write(trace, line(self._now(), *ways, headers) + "\n")
 
     def _write(self, trace: Trace, text: str) -> None:
-        trace.left -= len(text)
+        trace.left -= len(encoded(text))
         if trace.left < 0:
             self.end(trace.name, "its file is full")
             return

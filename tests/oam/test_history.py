@@ -207,6 +207,16 @@ def test_a_trace_ends_by_itself(desk: Desk) -> None:
     assert desk.ask("/runtime/v1/traces")[1]["traces"] == []
 
 
+@pytest.mark.parametrize("letter", ["\u00e9", "\U0001f600"])
+def test_a_traces_file_is_measured_in_bytes(desk: Desk, letter: str) -> None:
+    trace = desk.ask("/runtime/v1/traces?party=alice", "POST")[1]
+    alice = Phone(desk, ALICE)
+    for number in range(40):
+        alice.say("MESSAGE", f"d{number}", 1, "echo", Router="gortc.local;type=echo", Body=letter * 100)
+    assert 2000 < Path(trace["file"]).stat().st_size <= 3000
+    assert desk.ask("/runtime/v1/traces")[1]["traces"] == []
+
+
 def test_traces_that_can_not_be(desk: Desk, tmp_path: Path) -> None:
     for query in (
         "",
