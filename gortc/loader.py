@@ -12,8 +12,8 @@ from attrs import frozen
 from twisted.logger import Logger
 from zope.interface import Interface
 
-from gortc.plugins import PluginError, Renewal, current, find, module_of, providers, renew, told
-from gortc.service.registry import Use, plan
+from gortc.plugins import PluginError, Renewal, broken, current, find, module_of, providers, renew, told
+from gortc.service.registry import ServiceError, Use, plan
 from gortc.state import State
 
 Wanted = Mapping[str, Any]
@@ -51,6 +51,10 @@ class Kind:
     """What the log calls one."""
     setting: str
     """The setting that says which are wanted; in the state file, too."""
+    vital: str = ""
+    """The name of one that nothing may go on without, unless it is removed."""
+    marks: tuple[str, ...] = ()
+    """What a module has in its text that may have the vital one: whoever can't import it does not know."""
 
 
 class Loader:
@@ -65,9 +69,14 @@ class Loader:
 
     def start(self) -> set[str]:
         """Load what the settings and the state say; what can't be loaded is logged, and the others are. Returns the
-        names of those. Raises ServiceError where the settings name a missing plugin."""
+        names of those. Raises ServiceError where the settings name a missing plugin, or the vital one may be in a
+        module that can't be imported."""
         failed = set()
         kind = self._kind
+        try:
+            self._check(self._wanted())
+        except PluginError as error:
+            raise ServiceError(f"{kind.setting}: {error}") from None
         found = find(kind.interface, kind.word)
         plan(found, self._wanted(), kind.setting)
         wanted = dict(self._wanted())
@@ -125,7 +134,10 @@ class Loader:
         """What is to be done where the settings say `new`; nothing of it is in charge yet. Raises PluginError."""
         old, state, loaded = self._wanted(), self._state.of(self._kind.setting), self._shelf.loaded_plugins()
         prepared = Prepared(self._shelf, [], [])
+        vital = self._kind.vital
         try:
+            if old.get(vital, NOTHING) != new.get(vital, NOTHING):
+                self._check(new)
             for name in {**old, **new}:
                 missing = new.get(name) is not None and name not in loaded
                 if old.get(name, NOTHING) == new.get(name, NOTHING) and not missing:
@@ -140,6 +152,15 @@ class Loader:
             prepared.undo()
             raise PluginError(f"{self._kind.setting}: {error}") from None
         return prepared
+
+    def _check(self, wanted: Wanted) -> None:
+        """Raises PluginError where the vital one may be in a module that can't be imported: what does not know of it
+        would go on without it."""
+        kind = self._kind
+        settled = self._state.of(kind.setting).get(kind.vital, wanted.get(kind.vital, NOTHING))
+        if kind.marks and settled is not None:
+            for why in broken(kind.marks):
+                raise PluginError(f"{kind.vital} may be where it can't be seen: {why}")
 
     def _prepare(self, name: str, plugin: Any, config: Mapping[str, Any]) -> Any:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from twisted.logger import Logger
-from twisted.plugin import getPlugins
+from twisted.plugin import IPlugin, getPlugins
 from twisted.python.modules import getModule
 from zope.interface import Interface
 
@@ -46,6 +46,10 @@ def find(interface: type[Interface], kind: str) -> dict[str, Any]:
                     name=plugin.name,
                     module=plugin.__module__,
                 )
+    for module, _ in files():  # twisted.plugin's cache may be newer than the file, and of an older one
+        for name, plugin in providers(sys.modules.get(module), interface).items():
+            if IPlugin.providedBy(plugin):
+                found.setdefault(name, plugin)
     return found
 
 
@@ -66,6 +70,32 @@ def files() -> Iterator[tuple[str, Path]]:
     for package in packages():
         for module in getModule(package.__name__).iterModules():
             yield module.name, Path(module.filePath.path)
+
+
+def sources(path: Path) -> list[Path]:
+    """The files of a module."""
+    return sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+
+
+def broken(words: Iterable[str]) -> Iterator[str]:
+    """The modules that have one of `words` in their text and can't be imported; and why not. Those that nobody has
+    imported yet are."""
+    for module, path in files():
+        if module not in sys.modules and _has(path, words):
+            try:
+                import_module(module)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                yield f"{module} can't be imported: {told(error)}"
+
+
+def _has(path: Path, words: Iterable[str]) -> bool:
+    """Whether one of `words` is in a module's text, or may be: where that can't be read."""
+    try:
+        return any(word.encode() in file.read_bytes() for file in sources(path) for word in words)
+    except OSError:
+        return True
 
 
 def version(module: str) -> str:
@@ -157,7 +187,7 @@ def renew(interface: type[Interface], kind: str, name: str) -> tuple[Any, Renewa
     """
     module = located(interface, name) or next((each for each, _ in files() if each.rpartition(".")[2] == name), None)
     if module is None:
-        raise PluginError(f"no {kind} is named {name[:80]!r}")
+        raise missing(kind, name)
     renewal = Renewal(module)
     plugins = providers(renewal.module, interface)
     plugin = plugins.get(name) or (next(iter(plugins.values())) if len(plugins) == 1 else None)
@@ -188,8 +218,13 @@ def current(interface: type[Interface], kind: str, name: str) -> Any:
     """The plugin `name`, as its module was imported last. Raises PluginError where there is none."""
     module = located(interface, name)
     if module is None:
-        raise PluginError(f"no {kind} is named {name[:80]!r}")
+        raise missing(kind, name)
     return providers(sys.modules[module], interface)[name]
+
+
+def missing(kind: str, name: str) -> PluginError:
+    """There is no plugin `name`, or its module can't be imported."""
+    return PluginError("; ".join((f"no {kind} is named {name[:80]!r}", *broken([name]))))
 
 
 def told(error: BaseException) -> str:

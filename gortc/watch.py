@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gortc.loader import Loader, refresh
-from gortc.plugins import files
+from gortc.plugins import files, sources
 
 LOOK_EVERY: Final = 0.5
 """Between two looks at the files, in seconds."""
@@ -45,11 +45,6 @@ class Watch:
 def stamps() -> dict[str, list[Stamp]]:
     """What changes with the file of a module, or with those of a package."""
     return {module: [stamp for file in sources(path) for stamp in _stamp(file)] for module, path in files()}
-
-
-def sources(path: Path) -> list[Path]:
-    """The files of a module."""
-    return sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
 
 
 def _stamp(path: Path) -> list[Stamp]:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from gortc.state import State
 
 ACCESS: Final = "access.v1"
+MARKS: Final = (ACCESS, "IAccess")
+"""What is in the text of who provides it."""
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\.v[0-9]{1,4}")
 RAW: Final = -1
 
@@ -51,13 +53,14 @@ class Apis:
 
     def __init__(self, node: Node, state: State, reactor: Any) -> None:
         self.loaded: dict[str, Loaded] = {}
-        self.loader = Loader(Kind(IAPI, "API", "apis"), self, state, lambda: node.settings.apis)
+        self.loader = Loader(Kind(IAPI, "API", "apis", ACCESS, MARKS), self, state, lambda: node.settings.apis)
         self._node = node
         self._reactor = reactor
 
     def start(self) -> None:
         """Load what is to be loaded. Raises ServiceError where the settings name a missing plugin, and where what
-        decides who may do what can't be loaded: without it everybody might do everything."""
+        decides who may do what can't be loaded, or may be in a module that can't be imported: without it everybody
+        might do everything."""
         if ACCESS in self.loader.start():
             raise ServiceError(f"apis: {ACCESS} can't be loaded; the log says why")
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from attrs import evolve
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 import slp_plugins
+from gortc.plugins import PluginError
 from gortc.service.registry import ServiceError
 from tests.oam.desk import Desk, Phone
 
@@ -252,6 +255,83 @@ def test_without_what_decides_the_server_does_not_start(folder: Path, text: str)
     (folder / "state").write_text('{"apis": {"access.v1": "access.v1"}}')
     with pytest.raises(ServiceError, match=r"access\.v1 can't be loaded"):
         Desk(folder, start=True)
+
+
+BREAKS: dict[str, Callable[[str], str]] = {
+    "a missing import": lambda text: f"import no_such_module\n{text}",
+    "a syntax error": lambda text: f"{text}\n(",
+    "an exit": lambda text: f"{text}\nraise SystemExit(0)",
+    "a null byte": lambda text: f"{text}\n\0",
+    "another name for it": lambda text: text.replace('"access.v1"', '"access" + ".v1"') + "\n1 / 0",
+    "a base class of ours": lambda text: 'from no_such_module import Base\nclass A(Base):\n    name = "access.v1"\n',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", BREAKS)
+@pytest.mark.parametrize("place", ["access_toy.py", "access_toy/__init__.py"])
+def test_what_may_decide_and_can_not_be_imported(folder: Path, how: str, place: str) -> None:
+    """The server does not start, whether the settings name it or not."""
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / place).write_text(BREAKS[how](ACCESS))
+    settings: dict[str, Any]
+    for settings in ({}, {"apis": {"access.v1": {}}}):
+        with pytest.raises(ServiceError, match=r"access\.v1 may be .* slp_plugins\.access_toy can't be imported: .+"):
+            Desk(folder, start=True, **settings)
+
+
+def test_what_may_decide_in_a_package_or_unread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = folder / "access_toy"
+    package.mkdir()
+    (package / "__init__.py").write_text("from slp_plugins.access_toy.rules import access\n")
+    (package / "rules.py").write_text(f"{ACCESS}\n1 / 0")
+    with pytest.raises(ServiceError, match=r"slp_plugins\.access_toy can't be imported"):
+        Desk(folder, start=True)
+    (package / "rules.py").unlink()
+    monkeypatch.setattr(Path, "read_bytes", lambda path: path.open("x").read())  # as where it may not be read
+    with pytest.raises(ServiceError, match=r"slp_plugins\.access_toy can't be imported"):
+        Desk(folder, start=True)
+
+
+def test_what_decides_nothing_and_can_not_be_imported(folder: Path) -> None:
+    """It is left out, and so is a policy that was removed."""
+    (folder / "toys.py").write_text(f"{TOYS.replace('IAccess, ', '')}\n(")
+    (folder / "state").write_text('{"apis": {"access.v1": null}}')
+    assert Desk(folder, start=True).ask("/toys/v1/none")[0] == 404
+    (folder / "access_toy.py").write_text(f"{ACCESS}\n(")
+    assert Desk(folder, start=True).ask("/runtime/v1/stack")[0] == 200
+
+
+def test_what_decides_is_found_by_its_file_and_not_by_a_cache(folder: Path) -> None:
+    """A file may come with an older time than twisted.plugin's cache has."""
+    toy = folder / "access_toy.py"
+    toy.write_text("")
+    Desk(folder, start=True)
+    sys.modules.pop("slp_plugins.access_toy", None)
+    toy.write_text(ACCESS)
+    os.utime(toy, (1e9, 1e9))
+    assert Desk(folder, start=True).ask("/runtime/v1/stack")[0] == 403
+
+
+def test_what_decides_can_not_be_had_later(folder: Path) -> None:
+    """It says why, and changes nothing: neither a load nor other settings."""
+    desk = Desk(folder, start=True)
+    (folder / "access_toy.py").write_text(f"{ACCESS}\n1 / 0")
+    status, answer = desk.ask("/apim/v1/access.v1", "POST")
+    why = "slp_plugins.access_toy can't be imported: access_toy.py, line 28: ZeroDivisionError: division by zero"
+    assert (status, answer["msg"]) == (422, f"no API is named 'access.v1'; {why}")
+    for old, new in (({}, {"access.v1": {}}), ({"access.v1": None}, {})):
+        desk.server.node.settings = evolve(desk.server.settings, apis=old)
+        with pytest.raises(PluginError, match=r"access_toy can't be imported"):
+            desk.server.management.apis.loader.prepare(new)
+    desk.server.node.settings = evolve(desk.server.settings, apis={})
+    desk.server.management.apis.loader.prepare({}).apply()
+    assert [row["name"] for row in desk.ask("/apim/v1/apis")[1]["apis"]] == ["conference.v1"]
+    (folder / "access_toy.py").write_text(ACCESS)
+    assert desk.ask("/apim/v1/access.v1", "POST")[0] == 200
+    (folder / "access_toy.py").write_text(f"{ACCESS}\n(")
+    assert desk.ask("/apim/v1/conference.v1", "POST")[0] == 200
+    assert desk.ask("/apim/v1/access.v1", "POST")[0] == 422
+    assert desk.ask("/runtime/v1/stack")[0] == 403
 
 
 def test_access_decides_first(desk: Desk, folder: Path) -> None:
