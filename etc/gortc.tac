@@ -88,6 +88,7 @@ settings = configure(
     api_write_seconds=30.0,
     api_answer_max=4194304,
     access_log="",
+    api_log_of_one=Rate(20, 2000),  # lines of what one name has looked at, changed, and was refused: a second, at once
     apis={},
 
     # What is loaded and removed while the server runs is kept in this file. True for `reload`, for developers: a

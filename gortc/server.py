@@ -204,7 +204,7 @@ class Server(Service):
     def tell_log(self) -> None:
         """Say what the log has left out."""
         self.node.drops.tell()
-        self.management.strangers.tell()
+        self.management.tell()
         if self.log is not None:
             self.log.tell()
         self._log_beats.start(self)

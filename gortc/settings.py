@@ -267,6 +267,9 @@ class Settings:
     """So many bytes of messages one answer has at most."""
     access_log: str = _setting("", _text)
     """The file of its requests, a line of JSON each; empty: none."""
+    api_log_of_one: Rate = _setting(Rate(20, 2000), _a_rate)
+    """So many lines each, in the log and in the access log, of what the tokens of one name and role have looked at,
+    have changed, and were refused."""
     apis: Mapping[str, Any] = _setting({}, _services)
     """API plugins, as `services`: name -> a dict, Use(plugin, config) or None."""
     state_file: str = _setting("gortc.state", _file_name)

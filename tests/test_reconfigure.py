@@ -21,9 +21,10 @@ from gortc.tap import read_config
 from tests.oam.desk import Desk, Phone
 
 OTHER: dict[str, Any] = {
-    "api_answer_max": 5000, "api_connections": 5, "api_request_seconds": 4.0, "api_seconds": 3.0,
-    "api_write_seconds": 6.0, "apis": {"conference.v1": {"a": 1}}, "closes_per_second": 7, "dial": True,
-    "drop_log_per_second": 3, "frame_max": 1000, "garbage_max": 2, "garbage_seconds": 2.0, "handshake_max": 1000,
+    "api_answer_max": 5000, "api_log_of_one": Rate(1, 2), "api_connections": 5, "api_request_seconds": 4.0,
+    "api_seconds": 3.0, "api_write_seconds": 6.0, "apis": {"conference.v1": {"a": 1}}, "closes_per_second": 7,
+    "dial": True, "drop_log_per_second": 3, "frame_max": 1000, "garbage_max": 2, "garbage_seconds": 2.0,
+    "handshake_max": 1000,
     "handshake_seconds": 2.0, "hops_max": 2, "lag_high": 1.0, "lag_low": 0.2, "limits": Limits(dialogues=2),
     "load_high": 0.9, "load_low": 0.5, "log_level": "debug", "nodes": ("b.example",), "origins": ("https://a.example",),
     "own_from": False, "proxies": ("10.0.0.0/8",), "proxy_header": "Forwarded", "requests_max": 3, "retry_after": 9,
@@ -37,6 +38,7 @@ OTHER: dict[str, Any] = {
 SEEN: dict[str, Callable[[Server], Any]] = {
     "api_answer_max": lambda server: site(server).settings().api_answer_max,
     "api_connections": lambda server: site(server).settings().api_connections,
+    "api_log_of_one": lambda server: server.management.known._settings().api_log_of_one,
     "api_request_seconds": lambda server: site(server).settings().api_request_seconds,
     "api_write_seconds": lambda server: site(server).settings().api_write_seconds,
     "api_seconds": lambda server: server.management.apis._node.settings.api_seconds,

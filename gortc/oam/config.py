@@ -15,7 +15,7 @@ from gortc.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from gortc.server import Server
 
-SIMPLE = dict.fromkeys(sorted(LIVE - {"apis", "drop_log_of_one", "limits", "routes", "services"}), "")
+SIMPLE = dict.fromkeys(sorted(LIVE - {"api_log_of_one", "apis", "drop_log_of_one", "limits", "routes", "services"}), "")
 """What can be changed by the query of a request; the others are objects, and the configuration file's."""
 
 
@@ -76,6 +76,7 @@ TOLD: dict[str, Callable[[Any], Any]] = {
     "routes": lambda routes: {host: route.url for host, route in routes.items()},
     "times": asdict,
     "limits": asdict,
+    "api_log_of_one": asdict,
     "drop_log_of_one": asdict,
 }
 """How those are told that are not told as they are."""

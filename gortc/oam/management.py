@@ -10,6 +10,7 @@ from gortc.jsip.timers import Timers
 from gortc.loader import Kind, Loader
 from gortc.oam.apis import Apis
 from gortc.oam.files import AccessLog
+from gortc.oam.known import Known
 from gortc.oam.pulse import Pulse
 from gortc.oam.strangers import Strangers
 from gortc.oam.traces import Traces
@@ -42,6 +43,7 @@ class Management:
         self._timers = timers
         self._watch = Watch([self.services, self.apis.loader], server.reactor) if node.settings.reload else None
         self._access_log = AccessLog(node.settings.access_log if node.settings.api else "")
+        self.known = Known(timers.clock, lambda: node.settings, self._access_log)
         self.strangers = Strangers(timers.clock, lambda: node.settings, self._access_log)
 
     def start(self) -> None:
@@ -54,6 +56,11 @@ class Management:
         if self._watch is not None:
             self._watch.start()
 
+    def tell(self) -> None:
+        """Time goes by: say what was left out of the logs."""
+        self.known.tell()
+        self.strangers.tell()
+
     def stop(self) -> None:
         """No longer."""
         self.pulse.stop()
@@ -61,6 +68,7 @@ class Management:
         if self._watch is not None:
             self._watch.stop()
         self.apis.stop()
+        self.known.stop()
         self.strangers.stop()
         self._access_log.close()
 
@@ -87,5 +95,5 @@ class Management:
             *self.apis.routes(),
             *health.routes(server, is_loopback(listening_host(settings.api))),
         ]
-        node, logs = self._node, (self._access_log, self.strangers)
+        node, logs = self._node, (self.known, self.strangers)
         return site(routes, access, self.apis, *logs, lambda: node.settings, self._timers, node.journal)

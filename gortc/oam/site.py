@@ -17,8 +17,8 @@ from gortc.oam.access import NOBODY, Access, Who, permit
 from gortc.oam.apis import Apis
 from gortc.oam.doors import hide
 from gortc.oam.exchange import BODY_MAX, Asking, Site
-from gortc.oam.files import AccessLog
 from gortc.oam.interfaces import Asked
+from gortc.oam.known import Known
 from gortc.oam.openapi import document
 from gortc.oam.paths import Operation, Table, encoded, read
 from gortc.oam.route import BAD_VALUE, FAILED, JSON, OK, OPEN, READ, Answer, Problem, Query, Route, Text
@@ -42,7 +42,7 @@ def site(
     routes: Iterable[Route],
     access: Access,
     apis: Apis,
-    access_log: AccessLog,
+    known: Known,
     strangers: Strangers,
     settings: Callable[[], Settings],
     timers: Timers,
@@ -56,19 +56,19 @@ def site(
         return Text(orjson.dumps(document(table)).decode(), JSON)
 
     table.append(Route("GET", "/openapi.json", READ, "This API, as OpenAPI 3.1.", described))
-    return Site(Desk(Table(table), access, apis, access_log, strangers, timers), settings, timers, journal)
+    return Site(Desk(Table(table), access, apis, known, strangers, timers), settings, timers, journal)
 
 
 class Desk:
     """Takes each request: who may, what is asked, and how the answer is written and logged."""
 
     def __init__(
-        self, table: Table, access: Access, apis: Apis, access_log: AccessLog, strangers: Strangers, timers: Timers
+        self, table: Table, access: Access, apis: Apis, known: Known, strangers: Strangers, timers: Timers
     ) -> None:
         self._table = table
         self._access = access
         self._apis = apis
-        self._access_log = access_log
+        self._known = known
         self._strangers = strangers
         self._now = timers.clock.seconds
 
@@ -141,7 +141,7 @@ class Desk:
 
     def _note(self, asking: Asking, status: int, size: int) -> None:
         """Who has changed something is worth a line; who has looked, one of the access log. Query strings, which may
-        name people, stay out of both. Strangers may fill neither."""
+        name people, stay out of both. Nobody may fill either."""
         who = asking.who
         path = f"/{asking.operation.path}" if asking.operation else asking.target[:LOOKED_AT].partition("?")[0]
         row = {
@@ -157,9 +157,7 @@ class Desk:
             is_open = asking.operation is not None and asking.operation.role == OPEN
             self._strangers.line(row, more, asking.channel.address, is_open)
             return
-        self._access_log.write({**row, **more})
-        say = _log.debug if asking.method in (b"GET", b"HEAD") else _log.info
-        say("{who} at {address}: {method} {path}: {status}", **row)
+        self._known.line(row, more)
 
 
 def headers(asking: Asking) -> dict[str, str]:
