@@ -58,6 +58,7 @@ def test_what_is_asked(
         return {"code": 0, "msg": "OK", "some": {"thing": 1}, "messages": []}
 
     monkeypatch.setattr(Client, "ask", ask)
+    monkeypatch.setattr(Client, "text", lambda client, path, **query: ask(client, "GET", path, **query))
     assert main([*(["--json"] if as_json else []), *words.split()]) == 0
     assert asked[-1] == ASKED[words]
     out = capsys.readouterr().out
@@ -90,7 +91,7 @@ def test_a_server_that_says_no(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     def ask(client: Client, *words: Any, **query: Any) -> Any:
         raise Failed(1, "no such thing")
 
-    monkeypatch.setattr(Client, "ask", ask)
+    monkeypatch.setattr(Client, "text", ask)
     assert main(["stack"]) == 1
     assert capsys.readouterr().err == "gortcctl: no such thing\n"
 
@@ -117,8 +118,11 @@ def test_what_is_shown() -> None:
     assert lines[6] == "there are more: --offset, --limit"
 
 
-@pytest.mark.parametrize(("body", "why"), [(b'{"msg": "why"}', "why"), (b"<html>", "<html>"), (b"[]", "[]")])
-def test_what_the_server_says(body: bytes, why: str) -> None:
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [(b'{"msg": "why"}', "why"), (b"", None), (b"<html>", None), (b"[]", None), (b"[" * 200_000, None)],
+)
+def test_what_the_server_says(body: bytes, why: str | None) -> None:
     assert told(body) == why
 
 
@@ -145,6 +149,7 @@ class Server:
         self.asked: list[dict[str, Any]] = []
         self.looks = 0
         monkeypatch.setattr(Client, "ask", lambda client, method, path, **query: self.ask(path, query))
+        monkeypatch.setattr(Client, "text", lambda client, path, **query: self.ask(path, query))
         monkeypatch.setattr("gortc.ctl.live.time.sleep", lambda seconds: None)
 
     def ask(self, path: str, query: dict[str, Any]) -> Any:
@@ -237,7 +242,8 @@ def test_nothing_that_is_told_moves_a_terminal(
         "stack": f"one\ntwo {HOSTILE[1:]}\n",
     }
     for command, answer in answers.items():
-        monkeypatch.setattr(Client, "ask", lambda *words, told=answer, **query: told)
+        for verb in ("ask", "text"):
+            monkeypatch.setattr(Client, verb, lambda *words, told=answer, **query: told)
         assert main([*(["--json"] if as_json else []), command]) == 0
         out = capsys.readouterr().out
         assert [line for line in out.split("\n") if not line.isprintable()] == []

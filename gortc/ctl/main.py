@@ -1,15 +1,19 @@
 """`gortcctl`: asks a server's management API, and prints tables for people or JSON for scripts.
 
 Exit status: 0 where it went well, 1 where the server says no, 2 where the command line can't be followed, 3 where no
-server answers.
+server answers, or none of gortc's.
 """
 
 from __future__ import annotations
 
 import argparse
+import codecs
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import shtab
@@ -43,10 +47,10 @@ def session(client: Client, options: Options) -> Any:
     if options.end:
         return client.ask("DELETE", path, channel=options.channel)
     if options.ladder:
-        return client.ask("GET", f"{path}/ladder.{LADDERS[options.ladder]}", channel=options.channel)
+        return client.text(f"{path}/ladder.{LADDERS[options.ladder]}", channel=options.channel)
     told = client.ask("GET", path, channel=options.channel)
     if not options.json and told.pop("messages"):
-        return told, "\n" + client.ask("GET", f"{path}/ladder.txt", channel=options.channel)
+        return told, "\n" + client.text(f"{path}/ladder.txt", channel=options.channel)
     return told
 
 
@@ -118,6 +122,14 @@ def get(path: str, *fields: str) -> Callable[[Client, Options], Any]:
     return lambda client, options: client.ask("GET", path, **{name: getattr(options, name) for name in fields})
 
 
+def seconds(text: str) -> float:
+    """A time that can be waited for. Raises ValueError."""
+    value = float(text)
+    if not 0 <= value <= 86400:
+        raise ValueError(text)
+    return value
+
+
 PAGING: Mapping[str, Mapping[str, Any]] = {"--limit": {"help": "so many rows"}, "--offset": {"help": "after so many"}}
 ROUNDS: Mapping[str, Mapping[str, Any]] = {"--rounds": {"type": int, "help": argparse.SUPPRESS}}
 PLUGIN: Mapping[str, Mapping[str, Any]] = {
@@ -134,7 +146,7 @@ COMMANDS: dict[str, Command] = {
     "top": Command(
         "the same and the services, as it goes on",
         top,
-        {"--every": {"type": float, "default": 2.0, "metavar": "SECONDS", "help": "between two looks"}, **ROUNDS},
+        {"--every": {"type": seconds, "default": 2.0, "metavar": "SECONDS", "help": "between two looks"}, **ROUNDS},
     ),
     "sessions": Command(
         "sessions",
@@ -194,7 +206,9 @@ COMMANDS: dict[str, Command] = {
     "reload": Command(
         "read the configuration again, as SIGHUP does", lambda client, _: client.ask("POST", "/runtime/v1/reload")
     ),
-    "stack": Command("instances and what they await, timers, threads", get("/runtime/v1/stack")),
+    "stack": Command(
+        "instances and what they await, timers, threads", lambda client, _: client.text("/runtime/v1/stack")
+    ),
 }
 
 
@@ -222,7 +236,21 @@ def parser() -> argparse.ArgumentParser:
 
 def console() -> Console:
     """Where tables go: as wide as they are where nobody reads them."""
-    return Console(width=None if sys.stdout.isatty() else 10_000, markup=False, highlight=False, emoji=False)
+    return Paper(width=None if sys.stdout.isatty() else 10_000, markup=False, highlight=False, emoji=False)
+
+
+class Paper(Console):
+    """A console whose reader may go."""
+
+    def on_broken_pipe(self) -> None:
+        """`main` knows what to do."""
+        raise
+
+
+def escaped(error: UnicodeError) -> tuple[str, int]:
+    """What the output has no letter for, as in JSON."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -232,22 +260,47 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.command == "completion":
         sys.stdout.write(shtab.complete(made, options.shell) + "\n")
         return 0
+    codecs.register_error("gortcctl", escaped)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="gortcctl")
     try:
-        answer = COMMANDS[options.command].ask(Client(options.url, options.token_file, options.ca), options)
-    except Failed as failed:
-        sys.stderr.write(printable(f"gortcctl: {failed}") + "\n")
-        return failed.status
+        run(options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:  # whoever read it has seen enough
-        sys.stderr.close()
+        hush()
         return 0
+    except Failed as failed:
+        return say(failed)
+    except OSError as error:
+        hush()
+        return say(Failed(3, str(error)))
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        return say(Failed(3, f"{options.url}: the answer is none of a gortc server's: {error!r}"))
+    return 0
+
+
+def run(options: Options) -> None:
+    """Ask, and print what is answered. Raises Failed; and whatever comes of an answer that is none."""
+    answer = COMMANDS[options.command].ask(Client(options.url, options.token_file, options.ca), options)
     for one in answer if isinstance(answer, tuple) else () if answer is None else (answer,):
         if options.json and not isinstance(one, str):
             sys.stdout.write(printable_lines(json.dumps(one, indent=2)) + "\n")
         else:
             show(one, console())
-    return 0
+
+
+def say(failed: Failed) -> int:
+    """Why it did not go well; the exit status."""
+    sys.stderr.write(printable(f"gortcctl: {failed}") + "\n")
+    return failed.status
+
+
+def hush() -> None:
+    """What is still to be written goes nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
