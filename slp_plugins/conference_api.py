@@ -62,8 +62,8 @@ class Rooms:
                 users, more = part(room.users.items(), asked)
                 return 0, {
                     "room": asked.relid(relid),
-                    "members": [name for name, _ in users],
-                    "away": [name for name, away in users if away],
+                    "members": [asked.uri(name) for name, _ in users],
+                    "away": [asked.uri(name) for name, away in users if away],
                     "more": more,
                 }
         raise Problem(404, 1, "no such path")

@@ -50,9 +50,9 @@ def hide(text: str) -> str:
     return _MINTED.sub(lambda found: mark(found[0]), _NAMED.sub(lambda found: found[1] + told(found[2], READ), text))
 
 
-def text(value: str, role: str) -> str:
-    """What a peer has said of itself, as it is told to `role`."""
-    return value if role not in (OPEN, READ) else hide(value)[:TEXT_MAX]
+def uri(value: str, role: str) -> str:
+    """A URI, or a name, as it is told to `role`."""
+    return value if role not in (OPEN, READ) else _PARAMETER.sub(rf"\1{HIDDEN}", hide(value))[:TEXT_MAX]
 
 
 def for_readers(message: Headers) -> dict[str, Any]:
@@ -67,5 +67,4 @@ def _value(name: str, value: Any) -> Any:
         return HIDDEN
     if not isinstance(value, str):
         return value
-    shown = hide(value)
-    return (_PARAMETER.sub(rf"\1{HIDDEN}", shown) if name in URIS else shown)[:TEXT_MAX]
+    return uri(value, READ) if name in URIS else hide(value)[:TEXT_MAX]

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from twisted.logger import Logger
 from zope.interface import Attribute, Interface
 
-from gortc.oam.doors import told
+from gortc.oam.doors import told, uri
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -47,6 +47,11 @@ class Asked:
         """A relid as who asks may see it: who may `operate` sees it, who may `read` what tells it from others, but
         opens no door."""
         return told(relid, self.role)
+
+    def uri(self, text: str) -> str:
+        """A URI, or a name that a peer has, as who asks may see it: who may `read` does not see what its parameters
+        say, but for the type; and of the relid what stands for it."""
+        return uri(text, self.role)
 
 
 class APIContext:

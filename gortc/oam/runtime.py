@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gortc.client.ladder import printable as short
 from gortc.jsip.session import Session
 from gortc.jsip.uri import canonical, same_name
-from gortc.oam.doors import TEXT_MAX, text, told
+from gortc.oam.doors import TEXT_MAX, told, uri
 from gortc.oam.history import CHANNEL, History, several
 from gortc.oam.route import (
     BAD_PATH,
@@ -101,7 +101,7 @@ class Runtime:
         lines = []
         tasks = list(self._tasks())
         async for task in in_turns(tasks[:STACK_MAX], self._server.reactor, AT_ONCE):
-            lines += [tell(task), *(f"    {line}" for line in awaited(task))]
+            lines += [tell(task, query.role), *(f"    {line}" for line in awaited(task))]
         calls = self._server.reactor.getDelayedCalls()
         for call in calls[:STACK_MAX]:
             lines.append(f"timer {call.getTime() - self._server.reactor.seconds():.3f} s {kind(call.func)}")
@@ -147,7 +147,8 @@ class Runtime:
             return {"relid": told(relid, query.role), "service": task.context.name, **legs(task)}
 
         def leading(session: Session) -> dict[str, Any]:
-            return {"dialogue": session.dialogue_id, "channel": session.channel.name, "instance": instance(session)}
+            channel = uri(session.channel.name, query.role)
+            return {"dialogue": session.dialogue_id, "channel": channel, "instance": instance(session)}
 
         pages = (
             await self._page("relids", relids, related, query),
@@ -193,17 +194,19 @@ class Runtime:
 
     async def channels(self, query: Query) -> Answer:
         """Rows of channels."""
-        return await self._page("channels", list(self._node.channels.by_name.values()), channel_row, query)
+        channels = list(self._node.channels.by_name.values())
+        return await self._page("channels", channels, lambda one: channel_row(one, query.role), query)
 
     async def users(self, query: Query) -> Answer:
         """Rows of channels that have a connection and lead to no other node."""
         online = [one for one in self._node.channels.by_name.values() if one.connection is not None]
-        return {**await self._page("users", online, channel_row, query), "online": len(online)}
+        page = await self._page("users", online, lambda one: channel_row(one, query.role), query)
+        return {**page, "online": len(online)}
 
     async def channel(self, query: Query) -> Answer:
         """One."""
         channel = self._channel(query)
-        made, sessions = channel_row(channel), list(channel.sessions.values())
+        made, sessions = channel_row(channel, query.role), list(channel.sessions.values())
         return {**made, **await self._page("sessions", sessions, lambda one: session_row(one, query.role), query)}
 
     def close(self, query: Query) -> Answer:
@@ -279,10 +282,10 @@ def session_row(session: Session, role: str) -> dict[str, Any]:
     context = getattr(session.owner, "context", None)
     return {
         "dialogue": session.dialogue_id,
-        "channel": session.channel.name,
+        "channel": uri(session.channel.name, role),
         "service": context.name if context is not None else None,
-        "caller": text(session.caller, role),
-        "callee": text(session.callee, role),
+        "caller": uri(session.caller, role),
+        "callee": uri(session.callee, role),
         "outgoing": session.outgoing,
         "state": getattr(session, "state", None),
         "transactions": len(session.transactions),
@@ -305,11 +308,11 @@ def instance(session: Session) -> str | None:
     return f"{context.name} {id(session.owner):x}" if context is not None else None
 
 
-def channel_row(channel: PeerChannel) -> dict[str, Any]:
-    """What is told of a channel."""
+def channel_row(channel: PeerChannel, role: str) -> dict[str, Any]:
+    """What is told of a channel to `role`."""
     guest = channel.guest
     return {
-        "name": channel.name,
+        "name": uri(channel.name, role),
         "connected": channel.connection is not None,
         "resumes": channel.window is not None,
         "sessions": len(channel.sessions),
@@ -318,10 +321,10 @@ def channel_row(channel: PeerChannel) -> dict[str, Any]:
     }
 
 
-def tell(task: Task) -> str:
-    """One line about an instance."""
+def tell(task: Task, role: str) -> str:
+    """One line about an instance, for `role`."""
     some = islice(task.sessions, LEGS_MAX)
-    lines = [short(f"{session.channel.name} {session.dialogue_id}", TEXT_MAX) for session in some]
+    lines = [short(f"{uri(session.channel.name, role)} {session.dialogue_id}", TEXT_MAX) for session in some]
     if len(task.sessions) > LEGS_MAX:
         lines.append(f"and {len(task.sessions) - LEGS_MAX} more")
     return f"instance of {task.context.name}: {', '.join(lines) or 'no legs'}"

@@ -13,6 +13,7 @@ from gortc.client.ladder import SERVER
 from gortc.client.trace import line
 from gortc.jsip.message import Headers
 from gortc.jsip.timers import Timers
+from gortc.oam.doors import uri
 from gortc.oam.files import Lines, encoded, make_folder
 from gortc.oam.history import is_about
 from gortc.oam.route import BAD_PATH, BAD_VALUE, NOT_NOW, OPERATE, READ, Answer, Problem, Query, Route, number
@@ -65,7 +66,7 @@ class Traces:
             raise Problem(409, NOT_NOW, f"there are {TRACES_MAX} already; end one")
         settings = self._node.settings
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
-        name = f"{re.sub('[^A-Za-z0-9@_-]', '-', party)[:80]}-{stamp}.jsonl"
+        name = f"{re.sub('[^A-Za-z0-9@_-]', '-', uri(party, READ))[:80]}-{stamp}.jsonl"
         try:
             make_folder(settings.trace_folder, 0o750)
             lines = Lines(os.path.join(settings.trace_folder, name), 0o600, new=True)
@@ -122,16 +123,17 @@ class Traces:
             Route("DELETE", f"{base}/<name>", OPERATE, "End a trace; its file stays.", self._end),
         ]
 
-    def _row(self, trace: Trace) -> dict[str, Any]:
+    def _row(self, trace: Trace, role: str) -> dict[str, Any]:
         left = max(0.0, trace.until - self._now())
-        row = {"name": trace.name, "party": trace.party, "file": trace.lines.path}
+        row = {"name": trace.name, "party": uri(trace.party, role), "file": trace.lines.path}
         return {**row, "messages": trace.messages, "seconds": round(left)}
 
     def _list(self, query: Query) -> Answer:
-        return {"traces": [self._row(trace) for trace in self.by_name.values()]}
+        return {"traces": [self._row(trace, query.role) for trace in self.by_name.values()]}
 
     def _begin(self, query: Query) -> Answer:
-        return self._row(self.begin(query.get("party", ""), number(query, "minutes", MINUTES, MINUTES_MAX)))
+        trace = self.begin(query.get("party", ""), number(query, "minutes", MINUTES, MINUTES_MAX))
+        return self._row(trace, query.role)
 
     def _end(self, query: Query) -> Answer:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -152,6 +153,40 @@ def test_whatever_stands_around_it(before: str, how: str, after: str) -> None:
         assert chosen not in hide(f"x{how}{chosen}")
     assert told(after, "read") != after or not after
     assert told(after, "operate") == after
+
+
+def test_a_reader_sees_what_no_parameter_says(desk: Desk) -> None:
+    """Of any URI, wherever it stands; nor does the name of a trace's file say it."""
+    name = "alice@gortc.local;pin=5ecre7;PIN=5ecre7=5ecre7;lr"
+    alice = Phone(desk, name)
+    to = "room@gortc.local;pin=5ecre7"
+    asserted = {"P-Asserted-Identity": name}
+    alice.say("INVITE", "first", 1, to, Router="gortc.local;type=conference;relid=r;pin=5ecre7", **asserted)
+    alice.say("ACK", "first", 2, to)
+    assert desk.ask(f"/runtime/v1/traces?party={quote(to)}", "POST")[0] == 200
+    desk.server.node.channels.lost(desk.server.node.channels.by_name[name], alice)
+    Phone(desk, name)
+    room = f"/conference/v1/rooms/{mark('r').replace('#', '%23')}"
+    for path in (
+        "stack", "jstack", "sessions", "distribute", "users", "channels", "traces", "metrics",
+        f"channels/{quote(name)}", room, "/conference/v1/rooms", "/slpm/v1/slps",
+    ):  # fmt: skip
+        waiting = desk.begin(path if path.startswith("/") else f"/runtime/v1/{path}", token=READER)
+        for _ in range(50):
+            desk.reactor.advance(0)
+        assert "5ecre7" not in waiting.said().decode(), path
+    shown = f"alice@gortc.local;pin={HIDDEN};PIN={HIDDEN};lr"
+    row = desk.ask("/runtime/v1/sessions/first", token=READER)[1]
+    assert (row["channel"], row["caller"], row["callee"]) == (shown, shown, f"room@gortc.local;pin={HIDDEN}")
+    assert row["messages"][0]["message"]["From"] == shown
+    assert "5ecre7" not in str([{**row, "messages": 0}, [each["message"] for each in row["messages"]]])
+    assert desk.ask(room, token=READER)[1]["members"] == [shown]
+    [trace] = desk.ask("/runtime/v1/traces", token=READER)[1]["traces"]
+    assert trace["party"] == f"room@gortc.local;pin={HIDDEN}"
+    row = desk.ask("/runtime/v1/sessions/first", token=OPERATOR)[1]
+    assert (row["channel"], row["caller"], row["callee"]) == (name, name, to)
+    assert desk.ask("/conference/v1/rooms/r", token=OPERATOR)[1]["members"] == [name]
+    assert desk.ask("/runtime/v1/traces", token=OPERATOR)[1]["traces"][0]["party"] == to
 
 
 def test_what_readers_see_is_flat_and_short() -> None:
