@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from twisted.logger import Logger
 
 from gortc.fresh import Fresh
+from gortc.oam.doors import mark
 from gortc.oam.route import ADMIN, DENIED, OPEN, ROLES, Problem
 
 _HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/?#@\[\]]+))(?::[0-9]{0,5})?")
@@ -20,10 +21,12 @@ _log = Logger(namespace="gortc.api")
 
 
 class Who(NamedTuple):
-    """Who asks: the role of the token shown, and the name that the file gives it, by default the role."""
+    """Who asks: the role of the token shown, the name that the file gives it, by default the role, and what stands for
+    the token: several may have one name."""
 
     role: str
     name: str
+    token: str = ""
 
 
 NOBODY: Final = Who(OPEN, "nobody")
@@ -70,7 +73,7 @@ def read(path: str) -> dict[str, Who]:
                 raise ValueError(f"{path}, line {number}: a line is read, operate or admin, a token, and maybe a name")
             if len(words[1]) < 32:
                 raise ValueError(f"{path}, line {number}: a token has 32 characters at least")
-            tokens[words[1]] = Who(words[0], words[2] if len(words) == 3 else words[0])
+            tokens[words[1]] = Who(words[0], words[2] if len(words) == 3 else words[0], mark(words[1]))
     if not tokens:
         raise ValueError(f"{path} has no tokens")
     return tokens
@@ -89,12 +92,17 @@ class Access:
         scheme, _, shown = headers.get("authorization", "").partition(" ")
         return (self._tokens.whose(shown.strip()) if scheme.lower() == "bearer" else None) or NOBODY
 
-    def check(self, headers: Mapping[str, str]) -> None:
-        """Raises Problem where a page has sent it."""
-        host = headers.get("host", "")
+    def check(self, headers: Mapping[str, str], needs_host: bool) -> None:
+        """Raises Problem where a page has sent it; also where there is no Host, unless it needs none: a page's request
+        has one, that of a load balancer by HTTP/1.0 does not."""
+        host, origin = headers.get("host"), headers.get("origin")
+        if host is None:
+            if needs_host or origin is not None:
+                raise Problem(403, DENIED, "there is no Host")
+            return
         if not self._is_ours(host_of(host)):  # a name that a page has pointed here
             raise Problem(403, DENIED, "the Host is not this server's")
-        if headers.get("origin", f"http://{host}").partition("://")[2] != host:
+        if origin is not None and origin.partition("://")[2] != host:
             raise Problem(403, DENIED, "pages of other origins may not")
 
     def _is_ours(self, host: str) -> bool:

@@ -56,6 +56,9 @@ class Desk(Protocol):
     def refuse(self, asking: Asking, problem: Problem) -> bytes:
         """The body of an answer that says why not."""
 
+    def rejected(self, exchange: Exchange, status: int) -> None:
+        """What came there has never become a request."""
+
 
 class Asking(Request):
     """A request. `target` is what it asks for, as it came; `came_at` when its head was there, on the clock."""
@@ -127,7 +130,8 @@ class Exchange(HTTPChannel):
     _complete = False
     """There is an answer, or there will be: what comes now is thrown away."""
     _patience = LINGER
-    _begun = False
+    _begun = _hushed = False
+    """Whether it has said anything; and that it says no more."""
     _due: TimerQueue[Exchange] | None = None
 
     def connectionMade(self) -> None:  # noqa: N802
@@ -144,8 +148,10 @@ class Exchange(HTTPChannel):
         super().connectionLost(reason)
 
     def readConnectionLost(self) -> None:  # noqa: N802
-        """It says no more; what is on its way to it still gets there, in its time."""
-        self.transport.loseConnection()
+        """It says no more; what it has asked for still gets there, in its time."""
+        self._hushed = True
+        if self.answered or not self._complete:
+            self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:  # noqa: N802
         """It has been sent all."""
@@ -247,7 +253,8 @@ class Exchange(HTTPChannel):
     def reject(self, status: bytes) -> None:
         """Hang up on what is no request, and will be none."""
         if not self._complete:
-            self._complete = True
+            self._complete = self.answered = True
+            self.factory.desk.rejected(self, int(status[:3]))
             self.transport.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             self.loseConnection()
 
@@ -271,7 +278,7 @@ class Exchange(HTTPChannel):
         it has sent meanwhile would else be answered by a reset, and that may reach it before the answer does."""
         self.wait(self._patience)
         self._networkProducer.unregisterProducer()
-        if ITCPTransport.providedBy(self.transport) and not self.isSecure():
+        if ITCPTransport.providedBy(self.transport) and not self.isSecure() and not self._hushed:
             self.transport.loseWriteConnection()
         else:
             self.transport.loseConnection()

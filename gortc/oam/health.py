@@ -42,9 +42,17 @@ def routes(server: Server, open_metrics: bool) -> list[Route]:
         return Text(generate_latest(registry).decode(), KIND)
 
     return [
-        Route("GET", "/healthz", OPEN, "Whether it is alive.", alive, kind=PLAIN),
-        Route("GET", "/readyz", OPEN, "Whether it takes new sessions: 200, or 503.", ready, kind=PLAIN),
-        Route("GET", "/metrics", OPEN if open_metrics else READ, "Figures for Prometheus.", metrics, kind=PLAIN),
+        Route("GET", "/healthz", OPEN, "Whether it is alive.", alive, kind=PLAIN, is_probed=True),
+        Route("GET", "/readyz", OPEN, "Whether it takes new sessions: 200, or 503.", ready, kind=PLAIN, is_probed=True),
+        Route(
+            "GET",
+            "/metrics",
+            OPEN if open_metrics else READ,
+            "Figures for Prometheus.",
+            metrics,
+            kind=PLAIN,
+            is_probed=True,
+        ),
     ]
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 from attrs import field, frozen
 
 from gortc.jsip.uri import canonical
-from gortc.oam.route import BAD_METHOD, BAD_PATH, BAD_VALUE, OPEN, OPERATE, READ, UNKNOWN_API, Problem, Route
+from gortc.oam.route import BAD_METHOD, BAD_PATH, BAD_VALUE, OPERATE, READ, UNKNOWN_API, Problem, Route
 
 KNOWN: Final = ("runtime", "slpm", "apim", "healthz", "readyz", "metrics", "openapi.json")
 """What our own paths begin with."""
@@ -151,13 +151,13 @@ class Table:
         for route in routes:
             rows.setdefault(route.path, Row(route.path)).routes[route.method] = route
         self._rows = sorted(rows.values(), key=lambda row: row.plainness)
-        found = [self.find(route.method, read(route.path).parts) for route in routes if route.role == OPEN]
-        self._open = {(one.method, f"/{one.path}"): one for one in found}
+        found = [self.find(route.method, read(route.path).parts) for route in routes if route.is_probed]
+        self._probed = {(one.method, f"/{one.path}"): one for one in found}
 
-    def open(self, method: str, path: str) -> Operation | None:
-        """What a request asks for, if that is open to everybody, and spelled as it is described: for who is nobody
-        nothing is taken apart."""
-        return self._open.get(("GET" if method == "HEAD" else method, path))
+    def probed(self, method: str, path: str) -> Operation | None:
+        """What a request asks for, if that is for probes, and spelled as it is described: for who is nobody nothing is
+        taken apart."""
+        return self._probed.get(("GET" if method == "HEAD" else method, path))
 
     def find(self, method: str, parts: tuple[str, ...]) -> Operation:
         """What a request asks for. Raises Problem where there is nothing."""

@@ -88,6 +88,9 @@ class Route:
     """The query's fields that it knows, each with what it says."""
     kind: str = JSON
     """The media type of its answer."""
+    is_probed: bool = False
+    """Machines look at it again and again, such as load balancers, which need not say to whom (Host), nor why (a
+    query). Only what they look at may be open to everybody."""
 
 
 def number(query: Query, name: str, default: int, most: int) -> int:

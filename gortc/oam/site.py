@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from inspect import isawaitable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
@@ -16,7 +16,7 @@ from gortc.jsip.timers import Timers
 from gortc.oam.access import NOBODY, Access, Who, permit
 from gortc.oam.apis import Apis
 from gortc.oam.doors import hide
-from gortc.oam.exchange import BODY_MAX, Asking, Site
+from gortc.oam.exchange import BODY_MAX, Asking, Exchange, Site
 from gortc.oam.interfaces import Asked
 from gortc.oam.known import Known
 from gortc.oam.openapi import document
@@ -83,11 +83,12 @@ class Desk:
         asking.who = who = self._access.who(shown)
         if who is not NOBODY:
             asking.channel.shown(who)
-        self._access.check(shown)
-        if who is NOBODY:
-            asking.operation = self._table.open(method, target.path)
-        else:
+        for_probes = self._table.probed(method, target.path)
+        self._access.check(shown, needs_host=for_probes is None)
+        if who is not NOBODY:
             asking.operation = self._table.find(method, target.parts)
+        elif for_probes is not None and for_probes.role == OPEN:
+            asking.operation = for_probes
         permit(who.role, asking.operation.role if asking.operation is not None else READ)
 
     async def answer(self, asking: Asking) -> bytes:
@@ -111,7 +112,7 @@ class Desk:
         if route is None:
             below = asked(asking, operation, encoded(*operation.rest), operation.rest)
             return await self._apis.serve(operation.plugin, below)
-        known = read_query(asking.query, route.query)
+        known = read_query(asking.query, route.query) if not route.is_probed else {}
         answer = route.answer(Query({**known, **operation.named}, who.role))
         return await answer if isawaitable(answer) else answer
 
@@ -131,6 +132,13 @@ class Desk:
             asking.setHeader("Allow", problem.allow)
         return self._finish(asking, problem.status, JSON, body)
 
+    def rejected(self, exchange: Exchange, status: int) -> None:
+        """What came there has never become a request; what it was is told to nobody."""
+        who = exchange.whose or NOBODY
+        address = getattr(exchange.transport.getPeer(), "host", "")
+        row = {"address": address, "who": line(who.name, LOGGED_MAX), "role": who.role, "method": "-", "path": "-"}
+        self._tell(exchange, who, {**row, "status": status}, {"bytes": 0, "ms": 0.0}, is_open=False)
+
     def _finish(self, asking: Asking, status: int, kind: str, body: bytes) -> bytes:
         asking.setResponseCode(status)
         asking.setHeader("Content-Type", kind)
@@ -140,8 +148,7 @@ class Desk:
         return body
 
     def _note(self, asking: Asking, status: int, size: int) -> None:
-        """Who has changed something is worth a line; who has looked, one of the access log. Query strings, which may
-        name people, stay out of both. Nobody may fill either."""
+        """Query strings, which may name people, stay out of the log, and of the access log."""
         who = asking.who
         path = f"/{asking.operation.path}" if asking.operation else asking.target[:LOOKED_AT].partition("?")[0]
         row = {
@@ -153,9 +160,15 @@ class Desk:
             "status": status,
         }
         more = {"bytes": size, "ms": round(1000 * (self._now() - asking.came_at), 3)}
+        is_open = asking.operation is not None and asking.operation.role == OPEN
+        self._tell(asking.channel, who, row, more, is_open)
+
+    def _tell(
+        self, exchange: Exchange, who: Who, row: Mapping[str, Any], more: Mapping[str, Any], is_open: bool
+    ) -> None:
+        """Who has changed something is worth a line; who has looked, one of the access log. Nobody may fill either."""
         if who is NOBODY:
-            is_open = asking.operation is not None and asking.operation.role == OPEN
-            self._strangers.line(row, more, asking.channel.address, is_open)
+            self._strangers.line(row, more, exchange.address, is_open)
             return
         self._known.line(row, more)
 

@@ -17,10 +17,11 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
+from gortc.oam import survey
 from gortc.oam.exchange import BODY_MAX, IGNORED_MAX, LINGER
 from gortc.oam.site import LOGGED_MAX
 from gortc.settings import Settings
-from tests.oam.desk import Desk, Waiting
+from tests.oam.desk import Desk, Phone, Waiting
 
 SECONDS = Settings().api_request_seconds
 HOST = "Host: 127.0.0.1:2539"
@@ -238,6 +239,35 @@ def test_heads_that_are_none(desk: Desk, events: list[LogEvent], line: str) -> N
     assert not [event for event in events if "log_failure" in event]
 
 
+PROBES = ("/healthz", "/readyz", "/metrics")
+
+
+@pytest.mark.parametrize("path", PROBES)
+def test_who_probes_needs_no_host_and_may_say_why(desk: Desk, path: str) -> None:
+    """As HAProxy's `option httpchk GET /readyz`: HTTP/1.0 and nothing else; but no page, and nothing else."""
+    ask = desk.connect
+    for query in ("", "?x=1", "?a=1&a=2", "?%ff", "?"):
+        for method in ("GET", "HEAD"):
+            assert b" 200 OK\r\n" in ask(f"{method} {path}{query} HTTP/1.0\r\n\r\n".encode()).said()
+    for line in ("Host: evil.example", "Host:", "Origin: https://evil.example", "Origin: null"):
+        assert b" 403 " in ask(f"GET {path} HTTP/1.0\r\n{line}\r\n\r\n".encode()).said()
+    known = f"HTTP/1.0\r\nAuthorization: Bearer {desk.token}\r\n\r\n"
+    assert b" 200 OK\r\n" in ask(f"GET {path}?x=1 {known}".encode()).said()
+    assert b" 405 " in ask(f"POST {path} {known}".replace("\r\n", f"\r\n{HOST}\r\n", 1).encode()).said()
+    for other in ("POST " + path, "GET /runtime/v1/jstack"):
+        assert b" 403 " in ask(f"{other} {known}".encode()).said()
+
+
+def test_figures_that_are_for_readers_need_a_token_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gortc.oam.management.is_loopback", lambda host: False)
+    desk = Desk(tmp_path)
+    assert b" 401 " in desk.connect(b"GET /metrics HTTP/1.0\r\n\r\n").said()
+    assert b" 200 OK\r\n" in desk.connect(b"GET /healthz HTTP/1.0\r\n\r\n").said()
+    desk.server.stopService()
+
+
 PIECES = st.sampled_from([
     b"GET ", b"POST ", b"/healthz", b"/runtime/v1/drain", b"/", b"http://", b"[", b"%", b"%ff", b"?a=%&b", b" ",
     b" HTTP/1.1", b" HTTP/1.0", b"\r\n", b"\n", b"Host: ", b"127.0.0.1", b"[::1", b"Origin: null", b": ", b"\t",
@@ -331,6 +361,19 @@ def test_too_many_of_those_with_a_token(tmp_path: Path, events: list[LogEvent]) 
     desk.server.stopService()
 
 
+def test_tokens_of_one_name_are_several(tmp_path: Path) -> None:
+    """Whoever has shown one of them on too many connections pushes out none of who has shown the other."""
+    for name in ("", " robot"):
+        desk = Desk(tmp_path, api_connections=4)
+        for token in ("r" * 40, "s" * 40):
+            desk.add("read", token + name)
+        honest = desk.connect(head(desk, "GET", "s" * 40), Wire("10.0.0.1"))
+        flood = [desk.connect(head(desk, "GET", "r" * 40), Wire("10.0.0.1")) for _ in range(10)]
+        assert honest.is_open
+        assert [one.is_open for one in flood] == [False] * 7 + [True] * 3
+        desk.server.stopService()
+
+
 def test_it_counts_from_when_it_has_shown_its_token(tmp_path: Path) -> None:
     """Not the one that shows its token now goes, however long it has been here."""
     desk = Desk(tmp_path, api_connections=2)
@@ -366,6 +409,26 @@ def test_who_says_that_it_has_said_all_is_gone(desk: Desk) -> None:
     waiting = desk.connect(head(desk, "GET"), wire)
     protocol: Any = wire.protocol
     protocol.readConnectionLost()
+    assert not waiting.is_open
+
+
+def test_who_says_no_more_still_gets_what_it_has_asked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `nc -N` does; also where the answer takes many turns of the reactor. Half a request is none."""
+    monkeypatch.setattr(survey, "AT_ONCE", 1)
+    alice = Phone(desk, "alice@gortc.local")
+    for at in range(5):
+        alice.call(f"d{at}")
+    known = head(desk, "GET").replace(b"/conference/v1/rooms", b"/runtime/v1/jstack")
+    whole, half = Wire(), Wire()
+    waiting = desk.connect(known, whole)
+    cut = desk.connect(known[:-2], half)
+    for wire in (whole, half):
+        protocol: Any = wire.protocol
+        protocol.readConnectionLost()
+    assert [waiting.is_open, waiting.said(), cut.is_open] == [True, b"", False]
+    for _ in range(10):
+        desk.reactor.advance(0)
+    assert statuses(waiting.said()) == [200]
     assert not waiting.is_open
 
 

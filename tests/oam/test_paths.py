@@ -243,7 +243,7 @@ def test_nobody_learns_what_there_is_before_he_may_read(desk: Desk) -> None:
 
 def test_of_who_is_nobody_no_path_is_taken_apart(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is open is open as it is written, to who has a token in each spelling."""
-    assert desk.ask("/%68ealthz")[0] == desk.ask("http://localhost/healthz?x")[0] - 200 == 200
+    assert desk.ask("/%68ealthz")[0] == desk.ask("http://localhost/healthz?x")[0] == 200
     assert desk.ask("/healthz", "HEAD", token="x" * 40)[0] == 200
     monkeypatch.setattr("gortc.oam.paths.decoded", None)
     monkeypatch.setattr("gortc.oam.paths.encoded", None)

@@ -135,6 +135,38 @@ def test_nobody_is_remembered(desk: Desk) -> None:
     assert len(desk.server.management.strangers._budget) == 0
 
 
+NEVER = {
+    "a path that is no ASCII": ("GET /é HTTP/1.1\r\n\r\n".encode(), 400),
+    "two lengths": (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+    "a head without an end": (b"x" * 20000, 400),
+    "half a head": (b"GET / HT", 408),
+}
+
+
+@pytest.mark.parametrize(("data", "status"), NEVER.values(), ids=NEVER)
+def test_what_never_becomes_a_request(desk: Desk, events: list[LogEvent], data: bytes, status: int) -> None:
+    """A line of its own kind, in the log and the access log, by address; within the strangers' budgets."""
+    for address in ["10.0.0.1"] * 20 + ["10.0.0.2"]:
+        desk.connect(data, Wire(address))
+    desk.reactor.advance(desk.server.settings.api_request_seconds)
+    said = [str(formatEvent(event)) for event in events if "count" not in event]
+    assert said == [f"API {status}: a stranger at 10.0.0.{n}: - -: {status}" for n in (1, 1, 1, 1, 1, 2)]
+    assert [(row["address"], row["who"], row["status"]) for row in rows(desk) if "status" in row] == [
+        (f"10.0.0.{n}", "nobody", status) for n in (1, 1, 1, 1, 1, 2)
+    ]
+    pass_by(desk)
+    assert sum(row.get("left_out", 1) for row in rows(desk)) == 21
+
+
+def test_half_a_request_of_who_is_known(desk: Desk) -> None:
+    """It is named, and takes nothing of what strangers have."""
+    head = f"POST /conference/v1/rooms HTTP/1.1\r\n{HOST}\r\nAuthorization: Bearer {desk.token}\r\n"
+    for _ in range(20):
+        desk.connect(head.encode() + b"Content-Length: 5\r\n\r\n{", Wire())
+    desk.reactor.advance(desk.server.settings.api_request_seconds)
+    assert [(row["who"], row["status"]) for row in rows(desk)] == [("admin", 408)] * 20
+
+
 def test_operators_and_strangers_share_no_lines(desk: Desk) -> None:
     """However many bytes strangers have, who has changed what is in the log."""
     out = StringIO()
