@@ -113,7 +113,7 @@ class Server(Service):
                 site = self.management.site()
             except ValueError as error:
                 raise StartFailed(f"gortc: {error}") from None
-            self._listen(self.settings.api, site, self.api_ports)
+            self._listen(self.settings.api, site, self.api_ports, None if door is None else self.management.gate)
 
     def _listen(
         self, text: str, factory: IProtocolFactory, ports: list[IListeningPort], door: Door | None = None
@@ -157,6 +157,7 @@ class Server(Service):
         self._factory.configure(settings)
         self.overload.settings = settings
         self._outbound.configure(settings)
+        self.management.configure(settings)
 
     def reload(self) -> Changes:
         """Read the configuration again, and go on with what it says. Raises NotApplied; then nothing has changed."""

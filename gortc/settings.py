@@ -260,11 +260,11 @@ class Settings:
     """So many connections the management API has that have shown no good token, and as many that have; for one more,
     one of the same is dropped: of who has the most."""
     api_request_seconds: float = _setting(10.0, _positive)
-    """How long a client may take, from its connection on, until all of its request is there."""
+    """How long a client may take, from its first word on, until all of its request is there."""
     api_write_seconds: float = _setting(30.0, _positive)
     """How long a client that has shown a good token may take to read its answer."""
     api_answer_max: int = _setting(4194304, _count)
-    """So many bytes of messages one answer has at most."""
+    """So many bytes of messages one answer has at most, and so many has a ladder."""
     access_log: str = _setting("", _text)
     """The file of its requests, a line of JSON each; empty: none."""
     api_log_of_one: Rate = _setting(Rate(20, 2000), _a_rate)

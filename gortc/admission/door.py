@@ -97,15 +97,16 @@ class Door:
 
     # turns
 
-    def knock(self, one: Any) -> bool:
-        """`one` has something to say. Whether it may at once, for nobody waits; else it waits for its turn."""
+    def knock(self, one: Any, ahead: bool = False) -> bool:
+        """`one` has something to say. Whether it may at once, for nobody waits; else it waits for its turn, behind the
+        others of its household, or `ahead` of them."""
         now = self._worked()
         if self not in self._turns:  # the first one, this turn of the reactor
             self._turns.start(self)
             self._end = now + self._turn
         if not self.waiting and now < self._end:
             return True
-        (self._begun if one.begun else self._beginners).add(one, self._home(one, one.address))
+        (self._begun if one.begun else self._beginners).add(one, self._home(one, one.address), ahead)
         return False
 
     @property

@@ -66,7 +66,8 @@ class Limits:
     accepts: Rate | None = field(default=Rate(100, 1000), validator=_rate)
     """Connections of one address; more are reset as they are accepted, without an answer."""
     turn: float = field(default=0.005, validator=_more_than_0)
-    """So many seconds opening handshakes may take at a time; then everything else has its turn."""
+    """So many seconds opening handshakes may take at a time, and as many what is asked of the management API; then
+    everything else has its turn."""
     handshaking: int = field(default=1000, validator=_at_least_1)
     """So many connections may be in their opening handshake; for one more, the oldest of the address that has most of
     them is dropped."""

@@ -23,10 +23,14 @@ class Rounds(Generic[One]):
     def __iter__(self) -> Iterator[One]:
         return iter(self._homes)
 
-    def add(self, one: One, home: Hashable) -> None:
-        """`one` waits, with its household; where it waits already, it goes on to."""
+    def add(self, one: One, home: Hashable, ahead: bool = False) -> None:
+        """`one` waits, with its household, behind the others of it, or `ahead` of them; where it waits already, it goes
+        on to."""
         home = self._homes.setdefault(one, home)
-        self._lines.setdefault(home, {})[one] = None
+        line = self._lines.setdefault(home, {})
+        line[one] = None
+        if ahead:
+            self._lines[home] = {one: None, **line}
 
     def drop(self, one: One) -> None:
         """It waits no longer, where it did."""

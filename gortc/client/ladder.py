@@ -73,6 +73,17 @@ class Ladder:
             self._seat(party)
         self.rows.append(Note(time, party, printable(text)))
 
+    def last(self, number: int, before: int = 0) -> Ladder:
+        """Its last rows, and a remark on how many there were before them; `before` were before all of it."""
+        left = before + len(self.rows) - number
+        if not left:
+            return self
+        made = Ladder(*self.parties)
+        rows = self.rows[-number:]
+        made.note(rows[0].time, None, f"{left} before these are left out")
+        made.rows += rows
+        return made
+
     def draw(self) -> str:
         """The picture, as text."""
         return as_text(self)

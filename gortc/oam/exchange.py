@@ -231,9 +231,15 @@ class Exchange(HTTPChannel):
     def allContentReceived(self) -> None:  # noqa: N802
         """The request is complete."""
         if not self._complete:
-            self._complete = True
+            self._heard_all()
             self._stop()  # every answer has a time of its own
             super().allContentReceived()
+
+    def _heard_all(self) -> None:
+        self._complete = True
+        let_in = getattr(self.transport, "let_in", None)
+        if let_in is not None:  # it came in by the gate: what it says now is thrown away, which needs no turn
+            let_in()
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802
         """As any head that is too large."""
@@ -243,7 +249,7 @@ class Exchange(HTTPChannel):
 
     def refuse(self, asking: Asking, problem: Problem) -> None:
         """Say why not, and hang up, whatever else was to come."""
-        self._complete = True
+        self._heard_all()
         asking.say(self.factory.desk.refuse(asking, problem))
 
     def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
@@ -253,7 +259,8 @@ class Exchange(HTTPChannel):
     def reject(self, status: bytes) -> None:
         """Hang up on what is no request, and will be none."""
         if not self._complete:
-            self._complete = self.answered = True
+            self._heard_all()
+            self.answered = True
             self.factory.desk.rejected(self, int(status[:3]))
             self.transport.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             self.loseConnection()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from itertools import accumulate
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 from orjson import Fragment
-from twisted.internet.task import deferLater
 
 from gortc.client.ladder import SERVER, Ladder, as_text, text_lines
 from gortc.client.ladder_mermaid import as_mermaid, mermaid_lines
 from gortc.client.ladder_svg import as_svg, svg_rows
 from gortc.jsip.message import Headers
-from gortc.jsip.tape import Entry, Leg
+from gortc.jsip.tape import Leg
 from gortc.jsip.uri import is_party, same_name
 from gortc.oam.doors import for_readers
 from gortc.oam.route import (
@@ -32,23 +33,31 @@ from gortc.oam.route import (
     Text,
     number,
 )
-from gortc.oam.turns import in_turns
+from gortc.oam.turns import in_turns, pause
 
 if TYPE_CHECKING:
     from gortc.jsip.session import Session
     from gortc.server import Server
 
-AT_ONCE: Final = 1000
-"""So much is done in one turn of the reactor: a message is looked at; or `PARSED` bytes of one are read."""
+AT_ONCE: Final = 500
+"""So much is a bit of work: a message is looked at; `SEARCHED` bytes of one are searched for one DialogueID; or
+`PARSED` bytes of one are read."""
+SEARCHED: Final = 128
 PARSED: Final = 64
 DRAWN: Final = 50
-"""So many rows are drawn in one turn."""
-NEEDLES: Final = 16
-"""More DialogueIDs than that are looked for in messages that were read, not in their bytes."""
+"""So many rows are drawn in a bit."""
+NEEDLES: Final = 4
+"""More DialogueIDs than that are looked for in messages that were read, not in their bytes: that costs less."""
 LAST: Final = 20
 """So many messages are told with a session."""
 ROWS_MAX: Final = 2000
 """So many, the last ones, are drawn."""
+RUNG: Final = ("Type", "Code", "Desc", "DialogueID", "CSeq")
+"""What a ladder reads of a message; its other headers may be thousands."""
+WORDS_MAX: Final = 100
+"""So many characters of each of them, but of the DialogueID: more is not drawn."""
+BETWEEN: Final = 5
+"""So many bytes stand between two rows at most."""
 PARTIES_MAX: Final = 30
 """So many parties are drawn; of the others it is said how many there are."""
 PAGE_MAX: Final = 1000
@@ -140,23 +149,47 @@ class History:
         """What answers with a ladder."""
 
         async def answer(query: Query) -> Answer:
-            ladder = await self._ladder(query)
-            rows = [row async for row in in_turns(drawing.rows(ladder), self._server.reactor, DRAWN)]
-            return Text(drawing.whole(ladder, f"Dialogue {query['dialogue']}", rows), drawing.kind)
+            title = f"Dialogue {query['dialogue']}"
+            whole, before = await self._ladder(query)
+            frame = len(drawing.whole(Ladder(*whole.parties), title, []).encode())
+            room = self._node.settings.api_answer_max - 2 * frame  # names may stand at both ends
+            number = len(whole)
+            while True:
+                ladder = whole.last(number, before)
+                rows, sizes = await self._rows(drawing, ladder, room if number > 1 else inf)
+                if sum(sizes) <= room or number <= 1:
+                    return Text(drawing.whole(ladder, title, rows), drawing.kind)
+                fit = sum(size <= room for size in accumulate(reversed(sizes)))
+                number = max(1, min(fit, number * 9 // 10))
 
         return answer
 
-    async def _ladder(self, query: Query) -> Ladder:
-        """Of a session and its instance, as readers may see it. The session's own party and the first others have a
-        line; of the rest it is told how many there are."""
+    async def _rows(self, drawing: Drawing, ladder: Ladder, room: float) -> tuple[list[Any], list[int]]:
+        """Those of a drawing, and how many bytes each has; where there is no room for all, the first ones only."""
+        rows: list[Any] = []
+        sizes: list[int] = []
+        left = room
+        async for row in in_turns(drawing.rows(ladder), self._server.reactor, DRAWN):
+            sizes.append(len((row if isinstance(row, str) else row[0]).encode()) + BETWEEN)
+            left -= sizes[-1]
+            if left >= 0:
+                rows.append(row)
+        return rows, sizes
+
+    async def _ladder(self, query: Query) -> tuple[Ladder, int]:
+        """Of a session and its instance, as readers may see it; and how many messages were before. The session's own
+        party and the first others have a line; of the rest it is told how many there are."""
         found: deque[Said] = deque(maxlen=ROWS_MAX)
+        ids: dict[str, str] = {}
         seats: set[str] = set()
         others: Counter[str] = Counter()
+        number = 0
         async for said in self.of(query):
             if said.message["DialogueID"] == query["dialogue"] or len(seats) < PARTIES_MAX:
                 seats.add(said.channel)
             if said.channel in seats:
-                found.append(said._replace(message=for_readers(said.message)))
+                found.append(said._replace(message=rung(said.message, ids)))
+                number += 1
             else:
                 others[said.channel] += 1
         ladder = Ladder()
@@ -165,7 +198,7 @@ class History:
         if others:
             text = f"and {len(others)} others, with {sum(others.values())} messages"
             ladder.note(found[-1].time if found else 0.0, None, text)
-        return ladder
+        return ladder, number - len(found)
 
     async def messages(self, query: Query) -> Answer:
         """Of a session and its instance."""
@@ -199,15 +232,16 @@ class History:
         """The messages of a dialogue and of the other legs of its instance. Raises Problem where there are none."""
         legs = await self._legs(query["dialogue"], query.get("channel"))
         is_silent = True
-        async for said in self.read(0, naming({dialogue for _, dialogue in legs})):
+        async for said in self.read(0, needles({dialogue for _, dialogue in legs})):
             if (said.channel, said.message["DialogueID"]) in legs:
                 is_silent = False
                 yield said
         if is_silent:
             raise Problem(404, BAD_PATH, "no message of such a session is on the tape")
 
-    async def read(self, after: int, may_be: Callable[[Entry], bool] = lambda entry: True) -> AsyncIterator[Said]:
-        """The messages from the number `after` on that are there now. Calls go on meanwhile."""
+    async def read(self, after: int, needles: Collection[bytes] = ()) -> AsyncIterator[Said]:
+        """The messages from the number `after` on that are there now, and may have one of these in them. Calls go on
+        meanwhile."""
         tape = self._node.tape
         if tape is None:
             raise Problem(409, NOT_NOW, "there is no tape: trace_bytes is 0")
@@ -220,15 +254,15 @@ class History:
                     return
                 if done >= AT_ONCE:
                     break
-                done += 1
-                if may_be(entry):
-                    size = len(entry.data)
+                size = len(entry.data)
+                done += 1 + size * len(needles) // SEARCHED
+                if may_have(entry.data, needles):
                     done += size // PARSED
                     ways = (SERVER, entry.channel) if entry.sent else (entry.channel, SERVER)
                     yield Said(entry.number, entry.time, *ways, entry.channel, orjson.loads(entry.data), size)
             else:
                 return
-            await deferLater(self._server.reactor, 0)
+            await pause(self._server.reactor)
 
     def sessions(self, dialogue: str, channel: str | None) -> list[Session]:
         """Those that live and have this DialogueID. One peer's has nothing to do with another's."""
@@ -245,7 +279,7 @@ class History:
             (one.channel.name, dialogue): getattr(one.owner, "sessions", ()) for one in self.sessions(dialogue, channel)
         }
         if not found:
-            async for said in self.read(0, naming({dialogue})):
+            async for said in self.read(0, needles({dialogue})):
                 if said.message["DialogueID"] != dialogue:
                     continue
                 if channel is None or same_name(channel, said.channel):
@@ -259,12 +293,21 @@ class History:
         return legs
 
 
-def naming(dialogues: Collection[str]) -> Callable[[Entry], bool]:
-    """Whether a message may be of one of these dialogues: its text has one as it is, or something that is escaped."""
-    if len(dialogues) > NEEDLES:
-        return lambda entry: True
-    needles = [orjson.dumps(dialogue) for dialogue in dialogues]
-    return lambda entry: b"\\" in entry.data or any(needle in entry.data for needle in needles)
+def needles(dialogues: Collection[str]) -> Collection[bytes]:
+    """What messages of these dialogues have in them; nothing where reading them costs less than looking for it."""
+    return [orjson.dumps(dialogue) for dialogue in dialogues] if len(dialogues) <= NEEDLES else ()
+
+
+def may_have(data: bytes, needles: Collection[bytes]) -> bool:
+    """Whether a message may have one of these in it: its text has one as it is, or something that is escaped."""
+    return not needles or b"\\" in data or any(needle in data for needle in needles)
+
+
+def rung(message: Headers, ids: dict[str, str]) -> dict[str, Any]:
+    """What a ladder reads of a message, as readers may see it. `ids` are DialogueIDs, each once."""
+    shown = for_readers({name: message[name] for name in RUNG if name in message})
+    cut = {name: value[:WORDS_MAX] if isinstance(value, str) else value for name, value in shown.items()}
+    return {**cut, "DialogueID": ids.setdefault(shown["DialogueID"], shown["DialogueID"])}
 
 
 def shown(message: Headers, role: str) -> Headers:

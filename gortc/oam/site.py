@@ -23,6 +23,7 @@ from gortc.oam.openapi import document
 from gortc.oam.paths import Operation, Table, encoded, read
 from gortc.oam.route import BAD_VALUE, FAILED, JSON, OK, OPEN, READ, Answer, Problem, Query, Route, Text
 from gortc.oam.strangers import Strangers
+from gortc.oam.turns import Gate, Work
 from gortc.printable import line
 from gortc.settings import Settings
 
@@ -47,23 +48,31 @@ def site(
     settings: Callable[[], Settings],
     timers: Timers,
     journal: Journal,
+    gate: Gate,
 ) -> Site:
-    """The site that answers for these routes, for /openapi.json, and for the plugins of `apis`. `timers` are not those
-    of calls."""
+    """The site that answers for these routes, for /openapi.json, and for the plugins of `apis`; work is done at the
+    `gate`. `timers` are not those of calls."""
     table = list(routes)
 
     def described(query: Query) -> Answer:
         return Text(orjson.dumps(document(table)).decode(), JSON)
 
     table.append(Route("GET", "/openapi.json", READ, "This API, as OpenAPI 3.1.", described))
-    return Site(Desk(Table(table), access, apis, known, strangers, timers), settings, timers, journal)
+    return Site(Desk(Table(table), access, apis, known, strangers, timers, gate), settings, timers, journal)
 
 
 class Desk:
     """Takes each request: who may, what is asked, and how the answer is written and logged."""
 
     def __init__(
-        self, table: Table, access: Access, apis: Apis, known: Known, strangers: Strangers, timers: Timers
+        self,
+        table: Table,
+        access: Access,
+        apis: Apis,
+        known: Known,
+        strangers: Strangers,
+        timers: Timers,
+        gate: Gate,
     ) -> None:
         self._table = table
         self._access = access
@@ -71,6 +80,7 @@ class Desk:
         self._known = known
         self._strangers = strangers
         self._now = timers.clock.seconds
+        self._gate = gate
 
     def admit(self, asking: Asking) -> None:
         """Whether it may go on, by its head. Raises Problem. First it is seen who asks, so nobody learns what there is,
@@ -95,6 +105,7 @@ class Desk:
         """The body of the answer."""
         who, operation = asking.who, asking.operation
         try:
+            await Work(self._gate, who.token or asking.channel.address).begin()
             return self._write(asking, await self._do(asking, operation, who))
         except Problem as problem:
             return self.refuse(asking, problem)

@@ -6,13 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
-from twisted.internet.task import deferLater
+
+from gortc.oam.turns import pause
 
 if TYPE_CHECKING:
     from gortc.server import Server
 
 AT_ONCE: Final = 2000
-"""So many sessions are looked at in one turn of the reactor."""
+"""So many sessions are a bit of work."""
 
 
 @frozen
@@ -34,5 +35,5 @@ async def survey(server: Server) -> Survey:
             transactions += len(session.transactions)
             looked += 1
             if looked % AT_ONCE == 0:
-                await deferLater(server.reactor, 0)
+                await pause(server.reactor)
     return Survey(sessions, transactions)

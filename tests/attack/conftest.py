@@ -21,7 +21,7 @@ def victim(tmp_path: Path, measured: bool) -> Iterator[Callable[..., Victim]]:
     """Makes a server, which at the end has logged no traceback."""
     made: list[Victim] = []
 
-    def make(settings: str, level: str = "info", rtc: str = "", api: bool = False, **plugins: str) -> Victim:
+    def make(settings: str, level: str = "info", rtc: str = "", api: bool | str = False, **plugins: str) -> Victim:
         made.append(Victim(tmp_path, settings, level, rtc, api, measured, **plugins))
         return made[-1]
 

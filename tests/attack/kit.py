@@ -67,17 +67,17 @@ class Victim:
         settings: str,
         level: str = "info",
         rtc: str = "",
-        api: bool = False,
+        api: bool | str = False,
         measured: bool = False,
         **plugins: str,
     ) -> None:
-        """`rtc`: it listens there as well, an endpoint string and a comma. `api`: it has a management API. `measured`:
-        it turns calls away where there is too much to do. `plugins` are the texts of further services, by their
-        modules."""
+        """`rtc`: it listens there as well, an endpoint string and a comma. `api`: it has a management API, there.
+        `measured`: it turns calls away where there is too much to do. `plugins` are the texts of further services, by
+        their modules."""
         self._census_port = free_port()
         self.folder = plugin_folder(folder, talk=TALK, **plugins)
         config = self.folder / "some.tac"
-        api_at = "tcp:0:interface=127.0.0.1" if api else ""
+        api_at = api if isinstance(api, str) else "tcp:0:interface=127.0.0.1" if api else ""
         overload = "" if measured else "load_high=9.0, lag_high=1e9, "  # a slow machine is no attack
         config.write_text(
             CONFIG.format(

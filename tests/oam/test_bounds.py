@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gortc.client.ladder import Ladder
 from gortc.oam import history, runtime
-from gortc.oam.history import AT_ONCE, NAMES_MAX, PAGE_MAX, PARSED, PARTIES_MAX
+from gortc.oam.history import AT_ONCE, NAMES_MAX, PAGE_MAX, PARSED, PARTIES_MAX, SEARCHED
 from gortc.oam.runtime import LEGS_MAX
 from tests.oam.desk import Desk, Phone
 
@@ -26,6 +28,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def turns(desk: Desk, path: str) -> tuple[int, Any]:
     """How many turns of the reactor an answer takes, and the answer."""
+    desk.work_takes_long()
     number = 1
     reactor: Any = desk.reactor
     later = reactor.callLater
@@ -208,3 +211,93 @@ def test_rooms_and_members_page_by_page(tmp_path: Path) -> None:
         for query in (f"limit={PAGE_MAX + 1}", "limit=x", "limit=-1", "offset=-1", "limit=", f"limit={'9' * 5000}"):
             assert desk.ask(f"{path}?{query}")[0] == 400
     desk.server.stopService()
+
+
+# ladders have bytes, too
+
+
+KINDS = ("txt", "svg", "mmd")
+
+
+def test_a_ladder_keeps_of_a_message_what_it_draws(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many headers it has, and however long they are."""
+    kept: list[dict[str, Any]] = []
+    add = Ladder.add
+
+    def seen(ladder: Ladder, time: float, source: str, target: str, message: dict[str, Any]) -> None:
+        kept.append(message)
+        add(ladder, time, source, target, message)
+
+    monkeypatch.setattr(Ladder, "add", seen)
+    phone = Phone(desk, "alice@gortc.local")
+    phone.call("some")
+    for at in range(3):
+        phone.say("INFO", "some", 5 + at, "echo", Desc="y" * 20_000, **{f"{n:x}": 1 for n in range(3000)})
+        phone.say("MESSAGE" + "x" * 5000, "some", 15 + at, "echo")
+    for kind in KINDS:
+        assert turns(desk, f"{BASE}/some/ladder.{kind}")[1].count("INFO") >= 3
+    assert len(kept) > 3 * 9
+    for message in kept:
+        assert message.keys() <= {"Type", "Code", "Desc", "DialogueID", "CSeq"}
+        assert all(len(str(value)) <= 100 for value in message.values())
+    assert len({id(message["DialogueID"]) for message in kept}) == len(KINDS)
+
+
+def told_before(text: str) -> int:
+    """How many messages a ladder says it has left out."""
+    found = re.search(r"(\d+) before these are left out", text)
+    return int(found[1]) if found else 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("most", [10_000, 30_000])
+def test_a_ladder_has_so_many_bytes(tmp_path: Path, kind: str, most: int) -> None:
+    """The last messages, and how many there were before."""
+    desk = Desk(tmp_path, api_answer_max=most)
+    phone = Phone(desk, "älice@gortc.local")
+    phone.call("some")
+    for at in range(700):
+        desk.reactor.advance(0.7)  # so that a diagram tells the time between some
+        phone.say(f"INFO{at}" + "ü" * (at % 7), "some", 5 + at, "echo")
+    _, text = turns(desk, f"{BASE}/some/ladder.{kind}")
+    assert len(text.encode()) <= most
+    all_of_them = sum(entry.channel == phone.name for entry in desk.server.node.tape.entries())  # type: ignore[union-attr]
+    drawn = {"svg": text.count('class="rung"'), "mmd": text.count(">>"), "txt": text.count("--")}[kind]
+    if kind != "txt":
+        assert told_before(text) + drawn == all_of_them
+    assert 0 < told_before(text) < all_of_them
+    assert "INFO699" in text
+    assert "INFO1ü" not in text
+    desk.server.stopService()
+
+
+def test_a_ladder_without_room_has_one_message(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, api_answer_max=1)
+    Phone(desk, "alice@gortc.local").call("some")
+    for kind in KINDS:
+        _, text = turns(desk, f"{BASE}/some/ladder.{kind}")
+        assert told_before(text) == desk.server.node.tape.number - 1  # type: ignore[union-attr]
+        assert "200 " in text
+    desk.server.stopService()
+
+
+def test_a_ladder_with_many_messages_says_how_many_were_before(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "ROWS_MAX", 7)
+    talk(desk, 10)
+    said = desk.server.node.tape.number  # type: ignore[union-attr]
+    for kind in KINDS:
+        _, text = turns(desk, f"{BASE}/long/ladder.{kind}")
+        assert told_before(text) == said - 7
+
+
+@pytest.mark.parametrize("members", [2, 15])
+def test_what_is_searched_counts(desk: Desk, members: int) -> None:
+    """By its bytes, for each DialogueID that is looked for, also where none is found."""
+    conference(desk, members)
+    phone = Phone(desk, "mallory@gortc.local")
+    phone.call("other")
+    for at in range(60):
+        phone.say("INFO", "other", 3 + at, "echo", Body="a" * BODY)
+    number, _ = turns(desk, f"{BASE}/d1/ladder.txt")
+    assert 2 * BODY > AT_ONCE * SEARCHED
+    assert number > 60

@@ -415,6 +415,7 @@ def test_who_says_that_it_has_said_all_is_gone(desk: Desk) -> None:
 def test_who_says_no_more_still_gets_what_it_has_asked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `nc -N` does; also where the answer takes many turns of the reactor. Half a request is none."""
     monkeypatch.setattr(survey, "AT_ONCE", 1)
+    desk.work_takes_long()
     alice = Phone(desk, "alice@gortc.local")
     for at in range(5):
         alice.call(f"d{at}")

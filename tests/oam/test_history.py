@@ -137,6 +137,7 @@ def test_messages_of_a_party_page_by_page(desk: Desk) -> None:
 
 def test_calls_go_on_while_a_long_tape_is_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "AT_ONCE", 3)
+    desk.work_takes_long()
     call_bob(desk)
     waiting = desk.begin(f"{BASE}/up/ladder.txt")
     assert not waiting.said()
@@ -147,6 +148,7 @@ def test_calls_go_on_while_a_long_tape_is_read(desk: Desk, monkeypatch: pytest.M
 
 def test_calls_go_on_while_many_sessions_are_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(survey, "AT_ONCE", 3)
+    desk.work_takes_long()
     alice = Phone(desk, ALICE)
     for number in range(10):
         alice.call(f"d{number}")
