@@ -47,21 +47,6 @@ class Doorway:
         made.startListening()
         return made
 
-    def listenSSL(  # noqa: N802
-        self,
-        port: int,
-        factory: IProtocolFactory,
-        contextFactory: Any,  # noqa: N803
-        backlog: int = 50,
-        interface: str = "",
-    ) -> IListeningPort:
-        """As IReactorSSL has it."""
-        from twisted.protocols.tls import TLSMemoryBIOFactory
-
-        made: Any = self.listenTCP(port, TLSMemoryBIOFactory(contextFactory, False, factory), backlog, interface)
-        made._type = "TLS"
-        return made  # type: ignore[no-any-return]
-
 
 class DoorPort(Port):
     """A port of TCP that lets in whom `door` admits."""

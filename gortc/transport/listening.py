@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from attrs import field, fields_dict, frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import SSL4ServerEndpoint, serverFromString
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import _parse as parse_endpoint
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
     IListeningPort,
     IOpenSSLServerConnectionCreator,
@@ -94,7 +94,29 @@ def listening(reactor: Any, text: str, door: Door | None = None) -> IStreamServe
         creator = Shown(wanted)
     except ImportError:
         raise ValueError(NEEDS) from None
-    return SSL4ServerEndpoint(reactor, wanted.port, creator, wanted.backlog, wanted.interface)
+    return Secured(reactor, wanted, creator)
+
+
+@implementer(IStreamServerEndpoint)
+class Secured:
+    """A port of TLS."""
+
+    def __init__(self, reactor: Any, wanted: Listening, creator: Shown) -> None:
+        self._reactor = reactor
+        self._wanted = wanted
+        self._creator = creator
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803
+        """Make it."""
+        return maybeDeferred(self._listen, protocolFactory)
+
+    def _listen(self, factory: IProtocolFactory) -> IListeningPort:
+        from gortc.transport.secure import SecureFactory
+
+        wanted, secure = self._wanted, SecureFactory(self._creator, False, factory)
+        port: Any = self._reactor.listenTCP(wanted.port, secure, wanted.backlog, wanted.interface)
+        port._type = "TLS"  # as Twisted calls its own
+        return port  # type: ignore[no-any-return]
 
 
 @implementer(IStreamServerEndpoint)

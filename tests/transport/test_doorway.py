@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +325,41 @@ def test_by_tls(tmp_path: Path) -> None:
     assert not street.made
     street.connect().sendall(b"this is no TLS")
     street.reactor.until(lambda: street.made and street.made[0].over)
+    street.close()
+
+
+GOODBYE = b"\x15\x03\x03\x00\x02\x01\x00"
+"""TLS's alert close_notify (RFC 8446 section 6.1), in the clear."""
+
+
+def hello() -> bytes:
+    """A ClientHello."""
+    out = ssl.MemoryBIO()
+    client = ssl._create_unverified_context().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return out.read()
+
+
+@pytest.mark.parametrize(
+    "parts", [[GOODBYE], [hello() + GOODBYE], [hello(), GOODBYE], [hello(), b"\x14\x03"], [hello(), b""]]
+)
+def test_tls_that_ends_in_its_handshake(tmp_path: Path, parts: list[bytes]) -> None:
+    """It ends that connection; nothing raises."""
+    shown = issue(tmp_path, "localhost")
+    street = Street(accepts=None)
+    street.port.stopListening()
+    street.reactor.advance(MOMENT)
+    street.listen(f"tls:0:interface=127.0.0.1:certKey={shown.path}:privateKey={shown.key}")
+    client = street.connect()
+    for part in parts:
+        client.sendall(part)
+        street.reactor.until(lambda: street.made)
+        for _ in range(20):
+            street.reactor.turn()
+    client.shutdown(socket.SHUT_WR)
+    street.reactor.until(lambda: street.made[0].over)
+    assert (street.failures, street.reactor.raised) == (0, [])
     street.close()
 
 
