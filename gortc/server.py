@@ -219,7 +219,7 @@ class Server(Service):
         return [url(port, "http") for port in self.api_ports]
 
     def stopService(self) -> Deferred[Any]:  # noqa: N802
-        """Stop listening, end the calls, and wait until the connections have closed, a second at most."""
+        """Stop listening, end the calls, and wait until the connections have gone, two seconds at most."""
         super().stopService()
         signals.forget(self)
         self._systemd.stopping("stopping")
@@ -233,11 +233,11 @@ class Server(Service):
         stops += self._outbound.stop(GOING_AWAY, REASON)
         self._factory.door.shut()
         for connection in list(self._factory.connections):
+            stops.append(connection.gone())
             if connection.channel is None:  # its handshake is not done
                 connection.dropConnection(abort=True)
             else:
                 connection.close(GOING_AWAY, REASON)
-                stops.append(connection.is_closed)
         return DeferredList([stop for stop in stops if stop is not None])
 
     def _stop_listening(self) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autobahn.websocket.protocol import WebSocketProtocol
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gortc.jsip.timers import TimerQueue, Timers
@@ -36,6 +37,14 @@ class Mortal(WebSocketProtocol):  # type: ignore[misc]
 
     timers: Timers
     _abort: TimerQueue[Mortal] | None = None
+    _gone: Deferred[None] | None = None
+
+    def gone(self) -> Deferred[None]:
+        """Fires when it has gone, a turn later: nothing of it is under way then, so the reactor may stop. (Autobahn's
+        `is_closed` fires in the midst of the end.)"""
+        if self._gone is None:
+            self._gone = Deferred()
+        return self._gone
 
     def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
         """Close; at once, or in a moment at the latest."""
@@ -76,6 +85,8 @@ class Mortal(WebSocketProtocol):  # type: ignore[misc]
             self._abort.stop(self)
             self._abort = None
         super().connectionLost(reason)
+        if self._gone is not None:
+            self.timers.start(0.0, tell_gone, self)
         for told in (self.is_open, self.is_closed):
             told.addBoth(_forget)
 
@@ -88,6 +99,13 @@ def last_turn(connection: Mortal) -> None:
 def abort(connection: Mortal) -> None:
     """`connection` has had a turn of the reactor, too."""
     connection.abort()
+
+
+def tell_gone(connection: Mortal) -> None:
+    """`connection` has gone, and somebody waits for that."""
+    told, connection._gone = connection._gone, None
+    if told is not None:
+        told.callback(None)
 
 
 def _forget(_: object) -> None:

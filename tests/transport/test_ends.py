@@ -12,7 +12,9 @@ import pytest_twisted
 import txaio.tx
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
 
 from gortc.admission.interfaces import Handshake
 from gortc.server import Server
@@ -68,6 +70,22 @@ def test_a_refused_handshake(hub: Hub) -> None:
     wire = clinging(hub)
     wire.send(handshake("/nowhere"))
     check_gone(hub, wire)
+
+
+def test_that_it_has_gone_is_told_when_nothing_of_it_is_under_way(hub: Hub) -> None:
+    """Who hears of it may stop the reactor, which no call of Autobahn's or of TLS's survives."""
+    wire = hub.connect()
+    gone: list[object] = []
+    within: list[int] = []
+    wire.protocol.gone().addCallback(gone.append)
+    wire.protocol.is_closed.addCallback(lambda _: within.append(len(gone)))
+    wire.protocol.close(1001, "stopping")
+    wire.protocol.dropConnection(abort=True)
+    assert (within, gone) == ([0], [])
+    wire.protocol.connectionLost(Failure(ConnectionDone()))
+    assert gone == []
+    hub.clock.advance(0)
+    assert gone == [None]
 
 
 @pytest.mark.proves("C-2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -19,6 +20,7 @@ from websockets.sync.client import connect
 
 from tests.certificates import Issued, issue
 from tests.page import Page
+from tests.transport.kit import close, handshake
 from tests.wire.kit import PATIENCE, Node, Peer, Process, ended_well, request, twistd
 from tests.wire.proxy import free_port
 
@@ -173,6 +175,25 @@ def test_a_peer_by_tls(secure: tuple[Process, int, Issued]) -> None:
             alice.send(json.dumps(asked))
             said = json.loads(alice.recv(PATIENCE))
             assert (said["Code"], said["Body"]) == (200, asked["Body"])
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_the_server_stops_while_one_does_not_hang_up(tmp_path: Path, answers: bool) -> None:
+    """Nor says goodbye, or even that it has heard: the server ends all the same, and nothing fails (`running`)."""
+    certificate = issue(tmp_path, "localhost")
+    port = free_port()
+    with ExitStack() as stack:
+        process = stack.enter_context(running(tmp_path, rtc=endpoint(port, certificate)))
+        logged(process, f"listening on wss://127.0.0.1:{port}/")
+        raw = stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+        secured = stack.enter_context(trusting(certificate).wrap_socket(raw, server_hostname="localhost"))
+        secured.sendall(handshake("/rtc?userid=alice@gortc.local"))
+        assert secured.recv(1024).startswith(b"HTTP/1.1 101 ")
+        process.signal(signal.SIGINT)
+        assert secured.recv(1) == b"\x88"
+        if answers:
+            secured.sendall(close(1001))
+        assert process.wait() == -signal.SIGINT
 
 
 def old(context: ssl.SSLContext, version: ssl.TLSVersion) -> None:
