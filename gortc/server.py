@@ -18,6 +18,7 @@ from twisted.python.usage import UsageError
 from gortc.admission.admission import AuthError, load
 from gortc.admission.door import Door
 from gortc.admission.interfaces import Ask, IAuthenticator
+from gortc.descriptors import fit, open_files
 from gortc.drain import REASON, Drain
 from gortc.jsip.timers import Clock, Timers
 from gortc.node import Node
@@ -105,6 +106,7 @@ class Server(Service):
         except ValueError as error:
             raise StartFailed(f"gortc: {error}") from None
         self.drain = Drain(self.node, timers, factory.connections, self._stop_listening)
+        factory.door.files = fit(open_files(), self.settings.limits.handshaking)
         door = None if factory.door.open else factory.door
         for text in self.settings.rtc:
             self._listen(text, factory, self.ports, door)

@@ -9,6 +9,7 @@ take turns, too: most that is asked of us is asked by the first words of TLS, an
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -49,7 +50,12 @@ class Door:
         self._turns = timers.queue(0, give_turns)
         self._accepts: Meter | None = None
         self._end = 0.0
-        self._told_at = -TELL_EVERY
+        self._told_at: dict[str, float] = {}
+        self.files = sys.maxsize
+        """So many connections may be open, at the door and beyond: each is a file. With more, who comes is let in only
+        where somebody makes room."""
+        self.connections = 0
+        """So many are."""
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
@@ -71,19 +77,36 @@ class Door:
         if self._accepts is None or self._accepts.take(household(address)) == 0.0 or address in self._proxies:
             return True
         self._journal.counts["connection reset"] += 1
-        now = self.timers.clock.seconds()
-        if now - self._told_at >= TELL_EVERY:
-            self._told_at = now
-            self._journal.note("connection flood", address, "it connects too often")
+        self._tell("connection flood", address, "it connects too often")
         return False
+
+    def lacks_files(self, address: str) -> bool:
+        """Whether another connection, of `address`, can't be taken: the files that are left are not the door's, and
+        nobody is there who could make room."""
+        if self.connections < self.files or len(self._crowd):
+            return False
+        self.no_files(1, address)
+        return True
+
+    def no_files(self, connections: int, address: str = "") -> None:
+        """So many were closed as they came, for no more files may be open."""
+        self._journal.counts["connection refused, no files"] += connections
+        self._tell("no files", address, "connections are closed as they come: let more files be open")
+
+    def _tell(self, reason: str, address: str, why: str) -> None:
+        """Once a second at most: there may be thousands."""
+        now = self.timers.clock.seconds()
+        if now - self._told_at.get(reason, -TELL_EVERY) >= TELL_EVERY:
+            self._told_at[reason] = now
+            self._journal.note(reason, address, why)
 
     def began(self, one: Any, address: str) -> None:
         """A connection that has its handshake to make, of `address` as far as is known ("": not at all)."""
         self._crowd.add(one, self._home(one, address))
-        if len(self._crowd) > self._room and not self.open:
+        if (len(self._crowd) > self._room or self.connections > self.files) and not self.open:
             # Who is honest is through in a moment. And whoever has one there does not make room for who has more.
             last = self._crowd.oldest_of_most()
-            self._journal.note("handshake flood", last.address, f"{self._room} others are in theirs")
+            self._journal.note("handshake flood", last.address, f"{len(self._crowd) - 1} others are in theirs")
             self.done(last)
             last.give_up()
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import socket
 import struct
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Protocol
-from twisted.internet.tcp import Port, Server, _accept, _BuffersLogs, _reservedFD
+from twisted.internet.tcp import Port, Server, _accept, _reservedFD
 from twisted.python.failure import Failure
 
 from gortc.jsip.timers import TimerQueue
@@ -57,20 +58,38 @@ class DoorPort(Port):
 
     def doRead(self) -> None:  # noqa: N802
         """Somebody connects: take all who do, and turn away who does too often."""
+        told = Told()
+        door = self._door
+        # Where one makes room for another, its file is closed in the next turn.
+        accepts = takewhile(lambda _: door.connections <= door.files, range(ACCEPTS))
         try:
-            with _BuffersLogs(self._logger.namespace, self._logger.observer) as logger:
-                for accepted, address in _accept(logger, range(ACCEPTS), self.socket, _reservedFD):
-                    self._meet(accepted, address)
+            for accepted, address in _accept(told, accepts, self.socket, _reservedFD):
+                self._meet(accepted, address)
         except Exception:  # as Twisted does: else the reactor would close the port
             self._logger.failure("a connection was not accepted")
+        if told.failed:
+            door.no_files(told.closed)
 
     def _meet(self, accepted: socket.socket, address: tuple[Any, ...]) -> None:
-        if self._door.admits(address[0]):
+        if self._door.admits(address[0]) and not self._door.lacks_files(address[0]):
             self.sessionno += 1
             Comer(self._door, accepted, address, self, self.reactor)
         else:
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             accepted.close()
+
+
+class Told:
+    """What Twisted says of connections that can't be accepted, a line each, and which the door says once."""
+
+    def __init__(self) -> None:
+        self.failed = False
+        self.closed = 0
+
+    def info(self, text: str, address: object = None, **_: object) -> None:
+        """Something has failed; with an `address`, its connection was closed."""
+        self.failed = True
+        self.closed += address is not None
 
 
 class Comer(Server):
@@ -85,6 +104,7 @@ class Comer(Server):
         self._silent = self._at_door = True
         self._deadline: TimerQueue[Comer] = door.timers.start(door.seconds, too_slow, self)
         self.doRead = self._knock  # type: ignore[method-assign]
+        door.connections += 1
         door.began(self, self.address)
 
     def _knock(self) -> ConnectionLost | ConnectionDone | None:
@@ -147,6 +167,7 @@ class Comer(Server):
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802
         """It has gone."""
+        self._door.connections -= 1
         self._leave_door()
         super().connectionLost(reason)
 

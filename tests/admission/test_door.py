@@ -187,6 +187,26 @@ def test_behind_a_proxy_each_is_somebody_else() -> None:
     assert [one.over for one in (*ones, others[2])] == [False, False, False, True]
 
 
+def test_where_files_run_out_who_is_there_makes_room() -> None:
+    """And where nobody is, who comes is not taken; it is told once a second."""
+    place = Place()
+    place.door.files = place.door.connections = 100
+    assert place.door.lacks_files("192.0.2.9")
+    place.door.connections = 99
+    assert not place.door.lacks_files("192.0.2.9")
+    (one, two) = place.comes("192.0.2.1", "192.0.2.2")
+    place.door.connections = 101
+    assert not place.door.lacks_files("192.0.2.9")
+    (late,) = place.comes("192.0.2.9")
+    assert [one.over, two.over, late.over] == [True, False, False]
+    assert place.lines == [("no files", "192.0.2.9"), ("handshake flood", "192.0.2.1")]
+    for _ in range(9):
+        place.door.no_files(3)
+        place.clock.advance(0.3)
+    assert place.lines.count(("no files", "")) == 2
+    assert place.journal.counts["connection refused, no files"] == 28
+
+
 def test_loopback_has_no_limit() -> None:
     place = Place(auth="loopback", handshaking=1)
     assert not any(one.over for one in place.comes(*["127.0.0.1"] * 5))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import select
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +312,45 @@ def test_a_port_goes_on_whatever_comes(street: Street, monkeypatch: pytest.Monke
     monkeypatch.undo()
     street.connect()
     street.reactor.until(lambda: len(street.door) == 1)
+
+
+@contextmanager
+def few_files(more: int) -> Iterator[int]:
+    """No more than so many more may be open; how many may be in all."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull, "rb") as file:
+        lowest = file.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + more, before[1]))
+    try:
+        yield lowest + more
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_no_more_files_may_be_open(street: Street) -> None:
+    """It is told, and those who came meanwhile are closed, not left."""
+    for _ in range(5):
+        street.connect()
+    with few_files(2):
+        street.reactor.until(lambda: street.journal.counts["connection refused, no files"])
+    assert street.journal.counts["connection refused, no files"] == 3
+    assert street.journal.counts["no files"] == 1
+    assert len(street.door) == 2
+
+
+def test_who_comes_takes_the_place_of_who_is_at_the_door(street: Street) -> None:
+    """Where files run out, before they have; and where nobody is at the door, it is not taken."""
+    street.door.files = 2
+    for _ in range(50):
+        street.connect()
+    street.reactor.until(lambda: street.port.sessionno == 50)
+    street.reactor.until(lambda: street.door.connections == 2)
+    assert street.journal.counts["handshake flood"] == 48
+    street.door.shut()
+    street.door.files = 0
+    street.connect()
+    street.reactor.until(lambda: street.journal.counts["no files"])
+    assert len(street.door) == street.door.connections == 0
 
 
 def test_by_tls(tmp_path: Path) -> None:
