@@ -121,12 +121,13 @@ settings = configure(
     trace_file_max=67108864,
 
     # What a peer may cost: the largest message, taken and sent, in bytes; the seconds and bytes of an opening handshake; the
-    # bytes that may wait for a peer that does not read; the messages for one that has no connection; the
+    # seconds that a peer may be asked about who it is; the bytes that may wait for a peer that does not read; the messages for one that has no connection; the
     # open requests of a dialogue (more get 503), and those that wait for a service to read them (more get 480); so many
     # bad messages in so many seconds close its connection; so many connections a second are closed when a drained server
     # leaves.
     frame_max=65536,
     handshake_seconds=10.0,
+    asking_seconds=30.0,
     handshake_max=16384,
     unsent_max=1048576,
     waiting_max=1024,

@@ -308,6 +308,8 @@ class Settings:
     """The largest message taken and sent, in bytes; a larger one closes its connection with 1009, or is not sent."""
     handshake_seconds: float = _setting(10.0, _positive)
     """How long a peer may take for its opening handshake."""
+    asking_seconds: float = _setting(30.0, _positive)
+    """How long a peer whose opening handshake is whole may be asked about, its turn included; then it gets 503."""
     handshake_max: int = _setting(16384, _count)
     """The largest opening handshake taken, in bytes; and a next hop's answer to ours."""
     unsent_max: int = _setting(1048576, _count)

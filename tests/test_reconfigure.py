@@ -23,6 +23,7 @@ from tests.oam.desk import Desk, Phone
 OTHER: dict[str, Any] = {
     "api_answer_max": 5000, "api_log_of_one": Rate(1, 2), "api_connections": 5, "api_request_seconds": 4.0,
     "api_seconds": 3.0, "api_write_seconds": 6.0, "apis": {"conference.v1": {"a": 1}}, "closes_per_second": 7,
+    "asking_seconds": 7.0,
     "dial": True, "drop_log_per_second": 3, "frame_max": 1000, "garbage_max": 2, "garbage_seconds": 2.0,
     "handshake_max": 1000,
     "handshake_seconds": 2.0, "hops_max": 2, "lag_high": 1.0, "lag_low": 0.2, "limits": Limits(dialogues=2),
@@ -42,6 +43,7 @@ SEEN: dict[str, Callable[[Server], Any]] = {
     "api_request_seconds": lambda server: site(server).settings().api_request_seconds,
     "api_write_seconds": lambda server: site(server).settings().api_write_seconds,
     "api_seconds": lambda server: server.management.apis._node.settings.api_seconds,
+    "asking_seconds": lambda server: server._factory.asking_seconds,
     "apis": lambda server: {"conference.v1": server.management.apis.loaded["conference.v1"].context.config},
     "closes_per_second": lambda server: server.drain._node.settings.closes_per_second,
     "dial": lambda server: server._outbound.settings.dial,

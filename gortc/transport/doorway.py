@@ -150,6 +150,10 @@ class Comer(Server):
             # It is read also where it was answered already: what nobody reads would reset it, and the answer be lost.
         return Server.doRead(self) if self._at_door else None
 
+    def whole(self) -> None:
+        """It has said all that it has to: what its handshake takes from now on is ours."""
+        self._deadline.stop(self)
+
     def let_in(self) -> None:
         """Its handshake is over: from now on it is read as any other."""
         if self._at_door:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from math import ceil
+from random import random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -36,7 +37,7 @@ from gortc.transport.tls import failure, peer_certificate
 if TYPE_CHECKING:
     from autobahn.websocket.types import ConnectionRequest
 
-    from gortc.jsip.timers import Timers
+    from gortc.jsip.timers import TimerQueue, Timers
     from gortc.settings import Settings
 
 RESUME = "jsip.resume"
@@ -72,6 +73,8 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     guest: Guest | None = None
     _admitting: Deferred[str | None] | None = None
     _retry_after = 0
+    openHandshakeTimeoutCall: Any = None  # noqa: N815
+    _asking: TimerQueue[RtcProtocol] | None = None
     _hushed: Any = None
     _stalled = False
 
@@ -79,8 +82,27 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
 
     def onConnect(self, request: ConnectionRequest) -> Deferred[str | None]:  # noqa: N802
         """Let the peer in, or answer why not (docs/jsip.md section 1). Fires with the subprotocol."""
-        self._admitting = Deferred.fromCoroutine(self._admit(request))
-        return self._admitting
+        self._admitting = admitting = Deferred.fromCoroutine(self._admit(request))
+        if not admitting.called:
+            self._has_said_all()
+        return admitting
+
+    def _has_said_all(self) -> None:
+        """Its handshake is whole; from now on it is not for the peer to hurry."""
+        if self.openHandshakeTimeoutCall is not None:
+            self.openHandshakeTimeoutCall.cancel()
+            self.openHandshakeTimeoutCall = None
+        whole = getattr(self.transport, "whole", None)
+        if whole is not None:
+            whole()
+        self._asking = self.factory.timers.start(self.factory.asking_seconds, nobody_tells, self)
+
+    def nobody_tells(self) -> None:
+        """It has been asked about for too long."""
+        why = f"nobody could tell who it is in {self.factory.asking_seconds:g} s"
+        who = self.counted or self.address or self.name
+        self.factory.channels.journal.note("not admitted", who, f"{self.name}: {why}")
+        self.failHandshake("nobody can tell who you are now", 503)
 
     async def _admit(self, request: ConnectionRequest) -> str | None:
         try:
@@ -160,6 +182,8 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         )
         if code == 401:  # RFC 9110 section 15.5.2
             head += 'WWW-Authenticate: Bearer realm="gortc"\r\n'
+        if code == 503 and not self._retry_after:
+            self._retry_after = 1 + int(2 * self.factory.retry_after * random())  # so that not all come back at once
         if self._retry_after:
             head += f"Retry-After: {self._retry_after}\r\n"
         head += "\r\n"
@@ -174,13 +198,20 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
 
     def _ask_no_more(self) -> None:
         """It has been refused, or has gone: nobody need say who it is. It is not refused for that, too."""
+        self._stop_asking()
         asked, self._admitting = self._admitting, None
         if asked is not None:
             asked.cancel()
 
+    def _stop_asking(self) -> None:
+        if self._asking is not None:
+            self._asking.stop(self)
+            self._asking = None
+
     def onOpen(self) -> None:  # noqa: N802
         """The handshake is done: the channel has its connection."""
         self._admitting = None
+        self._stop_asking()
         self.factory.door.done(self)
         let_in = getattr(self.transport, "let_in", None)
         if let_in is not None:  # it came in by the door, as all do that came by TCP
@@ -387,6 +418,11 @@ def check_life(connection: RtcProtocol) -> None:
     connection.check_life()
 
 
+def nobody_tells(connection: RtcProtocol) -> None:
+    """`connection` has waited for long enough."""
+    connection.nobody_tells()
+
+
 def drop_stalled(connection: RtcProtocol) -> None:
     """`connection` does not read what waits for it."""
     connection.drop_stalled()
@@ -426,6 +462,8 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.admission.configure(settings)
         self.door.configure(settings)
         self.handshake_max = settings.handshake_max
+        self.asking_seconds = settings.asking_seconds
+        self.retry_after = settings.retry_after
         self.reading.frame_max = settings.frame_max
         self.reading.rate = settings.limits.frames
         self._origins = frozenset(settings.origins)

@@ -250,6 +250,40 @@ def test_an_authenticator_with_a_defect(hub: Hub, desk: Desk) -> None:
     assert hub.journal.counts["authenticator failure"] == 1
 
 
+@pytest.mark.proves("C-5", "C-68")
+def test_an_answer_that_takes_too_long(hub: Hub, desk: Desk) -> None:
+    """It is no fault of the peer's: it is told, and when to come again, in its own time."""
+    desk.answer = Deferred[str]()
+    wire = knock(hub)
+    hub.clock.advance(29.9)
+    assert status(wire) == 0
+    assert not wire.transport.aborted
+    hub.clock.advance(0.1)
+    head = wire.take_http()
+    assert head.startswith("HTTP/1.1 503 ")
+    assert "\r\nRetry-After: " in head
+    assert not wire.transport.aborted
+    hub.clock.pump([1.0, 1.0])
+    assert not hub.factory.connections
+    assert hub.journal.counts["not admitted"] == 1
+
+
+@pytest.mark.proves("C-5")
+def test_who_has_not_said_all_has_no_more_time_for_that(hub: Hub, desk: Desk) -> None:
+    """Nor is anybody cut short for whom an answer comes late."""
+    desk.answer = answer = Deferred[str]()
+    wire = knock(hub)
+    half = Wire(hub, "203.0.113.6")
+    half.send(handshake("/rtc?userid=bob@gortc.local")[:-2])
+    hub.clock.advance(11)
+    assert half.transport.aborted
+    hub.clock.advance(11)
+    answer.callback("alice@gortc.local")
+    assert status(wire) == 101
+    hub.clock.pump([10.0, 10.0])
+    assert wire.transport.connected
+
+
 def test_an_answer_that_takes_its_time(hub: Hub, desk: Desk) -> None:
     """What the peer sends meanwhile is kept; it is not a second handshake."""
     desk.answer = answer = Deferred[str]()
@@ -284,8 +318,8 @@ def test_who_is_gone_is_not_asked_after(hub: Hub, desk: Desk, how: str) -> None:
         if how == "leaves":
             wire.lose()
         else:
-            hub.clock.advance(10)
-        hub.clock.advance(1)
+            hub.clock.advance(30)
+        hub.clock.pump([1.0, 1.0])
     assert len(cancelled) == 1
     assert [event for event in logged if event["log_level"].name in ("error", "critical")] == []
     assert not hub.factory.connections

@@ -215,6 +215,18 @@ def test_who_is_let_in_has_all_the_time(street: Street) -> None:
     street.reactor.until(lambda: street.made[0].over == 1)
 
 
+@pytest.mark.proves("C-5")
+def test_who_has_said_all_is_not_late(street: Street) -> None:
+    """What it waits for is ours."""
+    street.connect().sendall(b"hello")
+    street.reactor.until(lambda: street.made and street.made[0].got)
+    street.made[0].transport.whole()  # type: ignore[union-attr]
+    street.reactor.advance(20)
+    street.reactor.turn()
+    assert street.made[0].over == 0
+    assert len(street.door) + street.door.connections > 0
+
+
 def test_let_in_while_it_waits_for_its_turn() -> None:
     """An authenticator has taken its time, and the peer has said more meanwhile."""
     street = Street(accepts=None, turn=1e-9)
