@@ -25,6 +25,7 @@ from gortc.jsip.methods import BYE, CANCEL, TERM
 from gortc.service.bridge import connect
 from gortc.service.inbox import Inbox
 from gortc.service.leg import Leg, LegFailed
+from gortc.service.outcome import Outcome
 from gortc.service.run import Run
 from gortc.service.task import START, UNANSWERED
 
@@ -45,7 +46,7 @@ class Race:
     """Which of several legs answers first. `won` fires with it, or fails as the last of them does."""
 
     def __init__(self, legs: int) -> None:
-        self.won: Deferred[tuple[Leg, Response]] = Deferred()
+        self.won: Outcome[tuple[Leg, Response]] = Outcome()
         self._left = legs
 
     def answered(self, answer: Response, leg: Leg) -> None:
@@ -75,6 +76,8 @@ class Call:
     first: Request | None = None
     _caller: Leg | None = None
     _started = False
+    unsent: dict[Leg, None] | None = None
+    """Those that hear another one before they have their sessions, which may never come."""
     _run: Run | None = None
     _joined: Inbox[Leg] | None = None
     _moved = False
@@ -219,6 +222,8 @@ class Call:
         """A new leg has its session."""
         assert leg.session is not None
         self._legs[leg.session] = leg
+        if self.unsent:
+            self.unsent.pop(leg, None)
 
     def leg_of(self, message: Request | Response) -> Leg | None:
         """The leg that a message came on; None where it is none of this call's."""
@@ -281,8 +286,10 @@ class Call:
             if self._moved and leg is not self._caller:  # another service has the call now, but not these
                 leg.hang_up()
             leg.release()
+        for leg in self.unsent or ():
+            leg.release()
         self._legs.clear()
-        self._caller = self._run = None  # leave no cycle to the collector
+        self._caller = self._run = self.unsent = None  # leave no cycle to the collector
 
     def _finish(self, code: int = 500, reason: str = UNANSWERED, parting: Headers | None = None) -> None:
         if self.task.owns(self):  # else it has become another service's

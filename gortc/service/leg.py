@@ -205,6 +205,9 @@ class Leg:
         if ringing is not None:
             code, headers = ringing.code, ringing.carried
             source = self.call.leg_of(ringing)
+        if self.over:  # it hears nobody any more
+            self.call.task.answer(self.request, code, headers=headers)
+            return
         early = self.early
         if early is None:
             early = self.early = Early(self.call.task.rseq)
@@ -305,6 +308,7 @@ class Leg:
         """Refuse it with `code`, or with what another leg failed with."""
         headers: Headers = {}
         if isinstance(code, LegFailed):
+            code.__traceback__ = None  # whoever has kept it until now is in it
             if code.response is not None:
                 headers = code.response.carried
             code = code.code
@@ -445,7 +449,8 @@ class Leg:
         self, lost: Callable[[Leg], object] | None = None, resumed: Callable[[Leg], object] | None = None
     ) -> None:
         """Call `lost` with the leg when its peer has lost its connection, and `resumed` when it is back."""
-        self._on_lost, self._on_resumed = lost, resumed
+        if not self.over:
+            self._on_lost, self._on_resumed = lost, resumed
 
     def hang_up(self, code: int = 480, reason: str | None = None, headers: Mapping[str, Any] | None = None) -> None:
         """End it as its state asks: BYE, CANCEL, or a final response with `code`; `reason` says why.
@@ -488,6 +493,13 @@ class Leg:
 
     def join(self, bridge: Bridge, peer: Leg) -> None:
         """Hand what is sent on this leg to a bridge, which takes it to `peer`; whoever heard it before does no more."""
+        if self.over:  # it sends nothing, and lets go of nothing any more
+            return
+        if self.session is None:
+            unsent = self.call.unsent
+            if unsent is None:
+                unsent = self.call.unsent = {}
+            unsent[self] = None
         if self.bridge is not None:
             self.bridge.undo()
         self.bridge, self.peer = bridge, peer

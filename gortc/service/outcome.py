@@ -12,29 +12,25 @@ T = TypeVar("T")
 
 
 class Outcome(Deferred[T]):
-    """A Deferred that leaves no cycle where it is awaited and has failed already.
+    """A Deferred that hands its failure to whoever runs the coroutine that awaits it, also where it has failed already.
 
-    A plain one raises from a frame that knows the Failure, the Failure knows the error, the error its traceback, and
-    that all frames: what a call holds, its caller's messages too, would stay until the collector comes.
+    A plain one raises then, from a frame that knows the Failure, the Failure knows the error, the error its traceback,
+    and that all frames: what a call holds, its caller's messages too, would stay until the collector comes.
     """
 
     def __iter__(self) -> Generator[Deferred[T], None, T]:
-        while not self.called or self.paused:
+        while not self.called or self.paused or isinstance(self.result, Failure):
             yield self
-        result: Any = self.result
-        if isinstance(result, Failure):
-            del result
-            raise self._taken()
-        return result  # type: ignore[no-any-return]
+        return self.result  # type: ignore[return-value]
 
     __await__ = __iter__
 
-    def _taken(self) -> BaseException:
-        """The error; whoever awaits it has it, and the Deferred no longer, as where it fails later."""
-        failure: Any = self.result
+    def take(self) -> Any:
+        """What it has failed with already; whoever takes it has it, and the Deferred no longer, as where it fails
+        later."""
+        failure = self.result
         self.addErrback(_forget)
-        error: BaseException = failure.value
-        return error
+        return failure
 
 
 def failed(error: Exception) -> Outcome[Any]:

@@ -222,6 +222,8 @@ class Task(Owner):
         first = self.first
         channel = first.session.channel.name if first is not None and first.method != START else ""
         self.context.failed(failure, dialogues, channel)
+        if failure.value is not None:
+            failure.value.__traceback__ = None  # it is told, and leads back here by way of each frame
         self.end(500, "service failed", {"Reason": "service failed"})
 
     # what the instance may do
