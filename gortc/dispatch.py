@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gortc.jsip.layers import Dispatch
 from gortc.jsip.message import Headers, Request, Response, response
 from gortc.jsip.tape import Tape
-from gortc.jsip.uri import LENGTH_MAX, BadURI, parse
+from gortc.jsip.uri import KEPT_LENGTH, KEPT_MAX, BadURI, parse
 from gortc.service.task import START, Task
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Dispatcher(Dispatch):
         self._domains = domains
         self.by_host = by_host
         """Whether the host's first label selects a service."""
-        self._known = lru_cache(maxsize=1024)(self._read)  # peers say the same few again and again
+        self._known = lru_cache(maxsize=KEPT_MAX)(self._read)  # peers say the same few again and again
         self.retry_after = 0
         """While the server drains: after how many seconds a new session may be tried again; 0: now."""
 
@@ -142,7 +142,7 @@ class Dispatcher(Dispatch):
         text = request.headers.get("Router")
         if text is None:
             return None
-        router = self._known(text) if len(text) <= LENGTH_MAX else self._read(text)
+        router = self._known(text) if len(text) <= KEPT_LENGTH else self._read(text)
         if router.ours:
             if router.rest is not None:
                 request.headers["Router"] = router.rest

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import pytest
 
 from gortc.dispatch import BY_DEFAULT, BY_HOST, BY_RELID, BY_TYPE
+from gortc.jsip.message import Request
+from gortc.jsip.uri import KEPT_LENGTH
 from gortc.service.task import Task
 from gortc.testing import Talk
 from tests.jsip.kit import Stage
@@ -336,3 +341,25 @@ def test_what_is_foretold_comes_true(by_host: bool, router: str | None, uri: str
         stage.lines.clear()
         stage.node.journal.counts.clear()
         stage.forget()
+
+
+@pytest.mark.parametrize("length", [KEPT_LENGTH, 1000])
+def test_what_is_kept_of_routers_takes_some_megabytes(stage: Stage, length: int) -> None:
+    """Peers choose it."""
+
+    def take(first: int) -> None:
+        for at in range(first, first + 3000):
+            router = f"h;type={at}-\U0001f600;relid=\U0001f600,".ljust(length, "\U0001f600")
+            request = Request({"Router": router}, "OPTIONS", 1, "d", "x", "x")
+            assert stage.node.dispatch._take_router(request) is not None
+
+    take(0)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        take(3000)
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 6_000_000

@@ -5,8 +5,10 @@ A URI prints back as it was read. How it is compared is here, too, and nowhere e
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Address
+from itertools import groupby
 from string import ascii_lowercase, ascii_uppercase
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
@@ -30,6 +32,7 @@ _PLAIN: Final = frozenset(("sip", "sips"))
 
 # RFC 3261 section 25.1: unreserved and user-unreserved, but for the comma and the semicolon, which JSIP reads itself.
 _USER: Final = re.compile(r"[A-Za-z0-9_.!~*'()&=+$?/-]*")
+_ESCAPES: Final = {code: f"%{code:02X}" for code in range(128) if not _USER.fullmatch(chr(code))}
 _ASCII_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -64,18 +67,37 @@ LENGTH_MAX = 1024
 """No URI is longer, in characters."""
 HOST_MAX: Final = 253
 """No host name is longer (RFC 1035 section 2.3.4)."""
-LABELS_MAX: Final = 8
-"""So many labels of a host may be beyond ASCII: peers choose what is looked up, and each takes its time."""
+LABELS_MAX: Final = 4
+BEYOND_MAX: Final = 64
+"""So many labels, and characters, of a host may be beyond ASCII: peers choose what is looked up, and each takes its
+time."""
+LABEL_MAX: Final = 59
+"""No label beyond ASCII is longer: its A-label has `xn--`, an octet a character at least, and 63 of them at most."""
 _TOO_LONG: Final = f"a URI of more than {LENGTH_MAX} characters"
 
+KEPT_LENGTH: Final = 128
+KEPT_PARAMS: Final = 16
+"""What is longer or has more parameters is read each time: peers choose what is kept, and all of it takes some MB."""
+KEPT_MAX: Final = 1024
 
-@lru_cache(maxsize=4096)  # peers choose what is kept: for no text and no name is longer, some MB
-def parse(text: str) -> URI:
-    """Read one URI.
 
-    Raises BadURI where `text` does not follow the grammar, is too long (with its user escaped, too), or its port is
-    over 65,535.
-    """
+class _Kept(dict[str, URI]):
+    """URIs by their texts, so that who says the same again is not read again. A table and no `lru_cache`, which would
+    keep texts of any length; its look-up calls nothing."""
+
+    def __missing__(self, text: str) -> URI:
+        uri = _read(text)
+        if len(text) <= KEPT_LENGTH and len(uri.name) <= KEPT_LENGTH and len(uri.params) <= KEPT_PARAMS:
+            if len(self) >= KEPT_MAX:
+                del self[next(iter(self))]
+            self[text] = uri
+        return uri
+
+
+_kept: Final = _Kept()
+
+
+def _read(text: str) -> URI:
     if len(text) > LENGTH_MAX:
         raise BadURI(_TOO_LONG)
     match = _URI.fullmatch(text)
@@ -88,13 +110,23 @@ def parse(text: str) -> URI:
     for param in match["params"].split(";")[1:]:
         key, equals, value = param.partition("=")
         params.setdefault(key, value if equals else None)
-    prefix, user, host = match["prefix"], match["user"], _host(match["host"])
-    address = name = f"{_user(user)}@{host}" if user else host
+    prefix, user = match["prefix"], match["user"]
+    before = f"{_user(user)}@" if user else ""  # first, for it may be too long
+    host = _host(match["host"])
+    address = name = before + host
     if prefix is not None and prefix.lower() not in _PLAIN:
         name = f"{prefix.lower()}:{address}"
     if len(name) > LENGTH_MAX:
         raise BadURI(_TOO_LONG)
     return URI(text, prefix, user, host, port, params, address, name)
+
+
+parse: Final[Callable[[str], URI]] = _kept.__getitem__
+"""Read one URI.
+
+Raises BadURI where the text does not follow the grammar, is too long (with its user escaped, too), or its port is
+over 65,535.
+"""
 
 
 def canonical(text: str) -> str:
@@ -138,12 +170,16 @@ def _user(text: str) -> str:
     if _USER.fullmatch(text):
         return text
     octets = unquote_to_bytes(text.encode("utf-8", "surrogatepass"))
-    return "".join(map(_character, octets.decode("utf-8", "surrogateescape")))
-
-
-def _character(one: str) -> str:
-    plain = _USER.fullmatch(one) is not None if one.isascii() else one.isprintable()
-    return one if plain else quote(one, safe="", errors="surrogateescape")
+    user = octets.decode("utf-8", "surrogateescape").translate(_ESCAPES)
+    if user.isprintable():
+        return user
+    made = ""
+    for shown, characters in groupby(user, str.isprintable):
+        run = "".join(characters)
+        made += run if shown else quote(run, safe="", errors="surrogateescape")
+        if len(made) > LENGTH_MAX:  # before all of it is escaped
+            raise BadURI(_TOO_LONG)
+    return made
 
 
 def _host(text: str) -> str:
@@ -153,7 +189,8 @@ def _host(text: str) -> str:
     """
     if not text.isascii():
         labels = text.split(".")  # IDNA's other dots are no dots here: they would fold
-        if len(text) > HOST_MAX or sum(not label.isascii() for label in labels) > LABELS_MAX:
+        beyond = len(text) - len(text.encode("ascii", "ignore"))
+        if len(text) > HOST_MAX or beyond > BEYOND_MAX or sum(not label.isascii() for label in labels) > LABELS_MAX:
             return text  # no host has so many, and to look them all up would take long
         return ".".join(map(_label, labels))
     if not text.startswith("["):
@@ -167,16 +204,16 @@ def _host(text: str) -> str:
     return f"[{address}]" if mapped is None else f"[::ffff:{mapped}]"
 
 
+@lru_cache(maxsize=1024)  # none is longer than a host
 def _label(text: str) -> str:
     """The A-label of a label (RFC 5891 section 4); what has none stays beyond ASCII, and so is no host's.
 
     Nothing is mapped: Unicode's cases and compatible forms would make one host of two.
     """
     text = text.translate(_ASCII_LOWER)
-    if text.isascii() or len(text) > 63:  # octets of an A-label (RFC 1035 section 2.3.4)
+    if text.isascii() or len(text) > LABEL_MAX:
         return text
     try:
-        label = idna.alabel(text).decode()
-        return label if idna.ulabel(label) == text else text
+        return idna.alabel(text).decode()
     except UnicodeError:  # idna.IDNAError is one
         return text

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import tracemalloc
+from collections.abc import Callable
 from urllib.parse import quote, unquote
 
+import idna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gortc.jsip.uri import BadURI, canonical, is_party, parse, same_name
+import gortc.jsip.uri as uri_module
+from gortc.jsip.uri import (
+    KEPT_LENGTH,
+    KEPT_MAX,
+    KEPT_PARAMS,
+    LENGTH_MAX,
+    BadURI,
+    canonical,
+    is_party,
+    parse,
+    same_name,
+)
 
 Parts = tuple[str | None, str | None, str, int | None, dict[str, str | None]]
 
@@ -237,11 +252,89 @@ def test_whatever_follows_the_grammar_is_read(
     assert (uri.user, uri.host, uri.port, uri.params) == (user, host.lower(), port, params)
 
 
-def test_a_host_that_takes_long_to_look_up_is_none() -> None:
-    """Peers choose what is looked up: a name of ever so many labels beyond ASCII is not."""
-    for many in ("\u00e9." * 490 + "n", "\u00e9." * 9 + "n", "\u00e9" * 64 + ".n", "\u00e9" + ".n" * 127):
+@pytest.mark.proves("C-92")
+def test_a_host_that_takes_long_to_look_up_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Peers choose what is looked up: a name of ever so many labels or characters beyond ASCII is not."""
+    asked: list[str] = []
+    monkeypatch.setattr(idna, "alabel", asked.append)
+    for many in (
+        "\u00e9." * 490 + "n", "\u00e9." * 5 + "n", "\u00e9" * 60 + ".n", "\u00e9" + ".n" * 127,
+        "a" * 59 + "\u00e9", "\u3042" * 65 + ".n", ".".join(["\u3042" * 13] * 5), ".".join(["\u3042" * 22] * 3),
+        ".".join(["\u3042" * 30] * 8),
+    ):  # fmt: skip
         assert not parse(f"x@{many}").host.isascii()
-    assert parse("x@" + "\u00e9." * 8 + "n").host.isascii()
+    assert asked == []
+
+
+@pytest.mark.proves("C-92")
+@pytest.mark.parametrize(
+    "host", ["\u00e9." * 4 + "n", ".".join(["\u30c6\u30b9\u30c8" * 7] * 3), "\u00e9" * 40, "a" * 50 + "\u00fc.example"]
+)
+def test_a_host_that_may_be(host: str) -> None:
+    labels = parse(f"x@{host}").host.split(".")
+    assert ".".join(map(idna.ulabel, labels)) == host
+
+
+def test_what_is_escaped_is_not_more_than_a_uri_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To escape takes its time: nothing is that would be too long anyway, and ASCII takes none."""
+    escaped: list[str] = []
+
+    def escape(text: str, *args: str, **options: str) -> str:
+        escaped.append(text)
+        return quote(text, *args, **options)
+
+    monkeypatch.setattr(uri_module, "quote", escape)
+    for user in ("#" * 1015, "\U000e0001a" * 500, "%FFa" * 255):
+        with contextlib.suppress(BadURI):
+            parse(f"{user}@x")
+    assert len(escaped) < 2 * LENGTH_MAX / 3
+    assert sum(map(len, escaped)) < 2 * LENGTH_MAX / 3
+
+
+def worst(number: int) -> str:
+    """A text of which as much as can be is kept."""
+    return f"{number}@\U0001f600".ljust(KEPT_LENGTH - 3 * KEPT_PARAMS, "\U0001f600") + "".join(
+        f";{chr(0x1F300 + at)}=" for at in range(KEPT_PARAMS)
+    )
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda at: f"a{at}@x" + "".join(f";{chr(0x1F300 + other)}" for other in range(500)),
+        lambda at: f"a{at}@x" + "".join(f";{chr(0x1F300 + other)}" for other in range(KEPT_PARAMS)),
+        worst,
+        lambda at: f"a{at}@x" + "".join(f";{chr(0x1F300 + other)}" for other in range(60)),
+        lambda at: f"pbx:{at}\U0001f600".ljust(85, "\U000e0001") + "@h",
+        lambda at: f"{at}".ljust(1000, "\U0001f600") + "@h",
+        lambda at: f"{at}\U0001f600".ljust(100, "\u3042"),
+    ],
+)
+def test_what_is_kept_takes_some_megabytes(made: Callable[[int], str]) -> None:
+    """Whatever is said: peers choose it."""
+    for at in range(2 * KEPT_MAX):
+        parse(f"a@h{at}")  # what was kept before is not any more
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for at in range(5000):
+            with contextlib.suppress(BadURI):
+                parse(made(at))
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 6_000_000
+
+
+def test_what_is_said_again_is_not_read_again() -> None:
+    """As long as not too much else is said meanwhile."""
+    assert parse("a@again") is parse("a@again")
+    one = parse("a@again")
+    for at in range(KEPT_MAX):
+        parse(f"a@again{at}")
+    assert parse("a@again") is not one
+    assert parse("a@again;" + "x" * KEPT_LENGTH) is not parse("a@again;" + "x" * KEPT_LENGTH)
 
 
 def test_brackets_without_an_address_are_compared_as_they_are() -> None:
