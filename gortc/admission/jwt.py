@@ -24,6 +24,9 @@ SECRET_MIN = 32
 """RFC 7518 section 3.2: a key as long as the hash, in bytes."""
 RSA_MIN = 2048
 """RFC 7518 section 3.3, in bits."""
+TIMES = ("exp", "nbf", "iat")
+TIME_MAX = 2**53
+"""No time is later, in seconds since 1970: what every JSON reader can hold (RFC 7519 section 2, NumericDate)."""
 TRIES_MAX = 8
 """So many keys are tried for a token that names none."""
 
@@ -153,6 +156,10 @@ class Tokens:
             leeway=self._leeway,
             options={"require": required, "verify_sub": False},
         )
+        for name in TIMES:
+            at = claims.get(name, 0)
+            if type(at) not in (int, float) or not abs(at) <= TIME_MAX:
+                raise Refused(401, f"the token's {name} is no time")
         if self._lifetime_max and float(claims["exp"]) - float(claims["iat"]) > self._lifetime_max:
             raise Refused(401, f"the token is good for more than {self._lifetime_max:g} s")
         return claims

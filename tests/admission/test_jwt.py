@@ -117,6 +117,30 @@ def test_who_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.proves("C-65")
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize(
+    "value", ["1" + "0" * 400, "2e300", "9007199254740994", "1e999", "NaN", '"9007199254740"', "true"]
+)
+@pytest.mark.parametrize("config", [{}, {"once": True}, {"once": True, "lifetime_max": 600}], ids=str)
+def test_a_time_that_is_none(tmp_path: Path, config: dict[str, Any], name: str, value: str) -> None:
+    """Also one that no float holds: it is refused, and nothing fails."""
+    desk = Desk(tmp_path, **config)
+    body = json.dumps({"iat": 1, **claims(), name: 0}).replace(f'"{name}": 0', f'"{name}": {value}')
+    head = {"alg": "RS256", "kid": "rsa"}
+    data = segment(json.dumps(head).encode()) + b"." + segment(body.encode())
+    signature = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256).sign(data, RSA)
+    assert "token" in desk.refused((data + b"." + segment(signature)).decode())
+
+
+@pytest.mark.proves("C-65")
+def test_the_latest_time_of_all(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, once=True)
+    good = token(exp=2**53, iat=1.5, nbf=0)
+    assert desk.ask(good) == ALICE
+    assert "been used" in desk.refused(good)
+
+
+@pytest.mark.proves("C-65")
 @pytest.mark.parametrize(
     ("more", "why"),
     [
