@@ -51,10 +51,14 @@ SHORT: Final = 200
 BARE: Final = ("Type", "Request-URI", "From", "To", "DialogueID", "CSeq", "RelatedID")
 
 HALF: Final = re.compile(
-    rb"\\\\|\\u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"\\u[dD][89aAbB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89aAbB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
-"""An escaped backslash, a surrogate pair, or (the group) half of one: RFC 8259 section 8.2."""
-FILLED: Final = b"\\ufdd0"
+"""Half a surrogate pair, where no escaped backslash stands before it: RFC 8259 section 8.2."""
+ESCAPED: Final = rb"\\"
+MASK: Final = b"\xff\xff"
+"""Stands for an escaped backslash: no octet of UTF-8."""
+FILLED: Final = rb"\\ufdd0"
 FILLER: Final = "\ufdd0"
 """Stands for half a surrogate pair: a noncharacter, which no text has."""
 HALVED: Final = "a string has half a surrogate pair, which is no character"
@@ -318,7 +322,8 @@ class Syntax:
 
     def _read_halves(self, channel: Channel, data: bytes, error: JSONDecodeError) -> None:
         """Half an emoji, as an old JSON.stringify cuts it off, is a mistake of an honest client's, and no garbage."""
-        whole = HALF.sub(fill, data)
+        # In three passes of C: a function called for each escape would take longer than all the rest.
+        whole = HALF.sub(FILLED, data.replace(ESCAPED, MASK)).replace(MASK, ESCAPED)
         try:
             headers = loads(whole) if whole != data else None
         except JSONDecodeError:
@@ -414,11 +419,6 @@ def answerable(headers: Headers) -> bool:
     except BadMessage:
         return False
     return all(type(headers.get(name)) is str and headers[name] for name in NAMES)
-
-
-def fill(escape: re.Match[bytes]) -> bytes:
-    """What is half a surrogate pair becomes the filler; any other escape stays as it is."""
-    return FILLED if escape[1] else escape[0]
 
 
 def too_deep(data: bytes, headers: Headers) -> bool:

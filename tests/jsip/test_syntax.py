@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import orjson
@@ -205,6 +206,27 @@ def test_half_an_emoji_is_answered_and_no_garbage(stage: Stage, data: bytes) -> 
     stage.counted(*["bad request"] * 30)
     assert stage.node.tape is not None
     assert [orjson.loads(entry.data)["CSeq"] for entry in stage.node.tape.entries()] == [1] * 60
+    stage.forget()
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize(
+    "body",
+    [r"\\" * 20_000, r"\\a" * 20_000, r"\ud83d" * 10_000, r"\ude00" * 10_000, r"\ud83d\ude00" * 5_000, r"\n" * 30_000],
+)
+def test_nothing_is_called_for_each_escape(stage: Stage, body: str) -> None:
+    """Half an emoji is not garbage, so it may be sent over and over."""
+    alice = stage.person("alice")
+    data = raw(Body=f'"{body}' + r'\ud83d"')
+    calls: list[str] = []
+    sys.setprofile(lambda frame, event, _: calls.append(event))
+    try:
+        alice.send(data)
+    finally:
+        sys.setprofile(None)
+    assert alice.inbox[-1]["Reason"] == HALVED
+    assert len(calls) < 1000
+    stage.counted("bad request")
     stage.forget()
 
 
