@@ -6,9 +6,10 @@ the others, and all running ones, go well.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil, inf
 from random import random
-from string import ascii_lowercase
+from string import ascii_letters, ascii_lowercase
 from typing import TYPE_CHECKING, Any, Final
 from unicodedata import normalize
 
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
     from gortc.jsip.syntax import Syntax
 
 ASSERTED: Final = "P-Asserted-Identity"
-LETTERS: Final = "passertedidentity"
-ASCII: Final = frozenset(ascii_lowercase)
+LETTERS: Final = b"passertedidentity"
 LONGEST: Final = 64
-"""So many characters of a name are folded."""
+"""So many characters of a name beyond ASCII are folded."""
 SHORTEST: Final = 15
 """No spelling of it has fewer characters."""
 NO_HOSTS: Final[frozenset[str]] = frozenset()
@@ -100,12 +100,40 @@ def asserts(name: str) -> bool:
 
     To SIP, at some gateway, neither case nor what stands around a name means anything (RFC 3261 section 7.3.1); what
     folds a name beyond ASCII, loses what it can't show, or takes its lines for headers, may find it there. In capitals
-    some letters beyond ASCII are of it, such as the i without a dot. A long name beyond ASCII is taken for one: to fold
-    it takes its time, and nobody needs it.
+    some letters beyond ASCII are of it, such as the i without a dot. A long name beyond ASCII is taken for one: nobody
+    needs it.
     """
-    if len(name) > LONGEST and not name.isascii():
-        return True
-    return LETTERS in "".join(filter(ASCII.__contains__, normalize("NFKD", name).upper().casefold()))
+    if name.isascii():
+        return LETTERS in name.encode().translate(LOWER, NO_LETTERS)
+    return len(name) > LONGEST or _folds(name)
+
+
+@lru_cache(maxsize=4096)  # as many as a message has: each copy of it asks again. None is long, so they take 2 MB
+def _folds(name: str) -> bool:
+    return LETTERS in name.translate(FOLDED).encode("ascii", "ignore").translate(LOWER, NO_LETTERS)
+
+
+def _folded() -> dict[int, str]:
+    """The letters of ASCII that a character beyond it is read as: to fold a name as a whole takes the time of all that
+    it becomes, and one character becomes up to eighteen. Beyond these two planes there are none."""
+    found = {}
+    for start in [*range(0x80, 0xD800, 0x80), *range(0xE000, 0x20000, 0x80)]:
+        block = "".join(map(chr, range(start, start + 0x80)))
+        if not _letters(block):
+            continue
+        for char in block:
+            if letters := _letters(char):
+                found[ord(char)] = letters
+    return found
+
+
+def _letters(text: str) -> str:
+    return normalize("NFKD", text).upper().casefold().encode("ascii", "ignore").translate(None, NO_LETTERS).decode()
+
+
+LOWER: Final = bytes.maketrans(ascii_letters.encode(), (ascii_lowercase * 2).encode())
+NO_LETTERS: Final = bytes(set(range(256)) - set(ascii_letters.encode()))
+FOLDED: Final = _folded()
 
 
 class Gate:
@@ -161,15 +189,23 @@ class Gate:
             wait = 1.0 + int(2 * self._retry_after * random())  # so that not all come back at once
             return self._refuse(channel, guest, request, "overload", "the server has too much to do", wait)
         assert guest is not None  # whoever has none is asked about for the sake of the load only
+        if first and not guest.opens:
+            self._journal.note("not invited", channel.name, request)
+            self._syntax.answer(channel, request, 403, Reason="whom we have called opens no dialogues")
+            meter = self._methods.get(request.method) if guest.limited else None
+            if meter is not None:  # it counts, but costs nothing of what it may
+                wait = meter.take((guest.name, "not invited"))
+                if wait > 0.0:
+                    channel.hush(min(wait, HUSH_MAX))
+            return True
+        if guest.limited and self._too_much(channel, guest, request, first):
+            return True
+        # It has paid: to read a name takes its time, and so does an answer.
         if first and guest.own_from and not guest.is_from(request.caller):
             self._journal.note("false From", channel.name, request)
             self._syntax.answer(channel, request, 403, Reason=f"From must be {guest.own_names}")
             return True
-        if first and not guest.opens:
-            self._journal.note("not invited", channel.name, request)
-            self._syntax.answer(channel, request, 403, Reason="whom we have called opens no dialogues")
-            return True
-        return guest.limited and self._too_much(channel, guest, request, first)
+        return False
 
     def _too_much(self, channel: Channel, guest: Guest, request: Request, first: bool) -> bool:
         account = channel.account

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import tracemalloc
 from functools import lru_cache
 from unicodedata import combining, normalize
 
 import pytest
 
-from gortc.jsip.gate import LETTERS, SHORTEST, Guest, asserts
+from gortc.jsip import gate
+from gortc.jsip.gate import LONGEST, SHORTEST, Guest, asserts
 
 NAME = "P-Asserted-Identity"
+LETTERS = "passertedidentity"
 
 
 def folds(text: str) -> set[str]:
@@ -74,9 +78,51 @@ def test_none_of_them_passes() -> None:
     assert headers == {"X-Any": "1", NAME: "alice@x"}
 
 
+def long_to_fold() -> dict[str, object]:
+    """Header names of a message of 60 kB, each of which would become a thousand characters."""
+    return {"\ufdfa" * 61 + f"{at:03x}": 0 for at in range(320)}
+
+
+@pytest.mark.plain
+def test_nothing_is_normalized_as_messages_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may make eighteen characters of one. What a character becomes was looked at before."""
+    monkeypatch.delattr(gate, "normalize")
+    headers = long_to_fold()
+    Guest("alice@x", asserted="").sign(headers)
+    assert headers == long_to_fold()
+    assert asserts("P-Asserted-\u0131dentity")
+
+
+@pytest.mark.plain
+def test_a_copy_is_not_folded_again() -> None:
+    """One message may become many, and each is looked at."""
+    headers = long_to_fold()
+    Guest("alice@x", asserted="").sign(headers)
+    folded = gate._folds.cache_info().misses
+    for _ in range(60):
+        Guest("alice@x", asserted="").sign(dict(headers))
+    assert gate._folds.cache_info().misses == folded
+
+
+@pytest.mark.plain
+def test_what_was_folded_takes_two_megabytes() -> None:
+    """Peers choose what is remembered."""
+    tracemalloc.start()
+    try:
+        for at in range(10_000):
+            asserts(f"{at}".ljust(LONGEST, "\U0001d6a4"))
+            asserts(f"{at}\u00e9".ljust(5000, "x"))
+            asserts(f"{at}".ljust(5000, "x"))
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 3_000_000
+
+
 @pytest.mark.proves("C-69")
 @pytest.mark.parametrize("name", ["\u0300" * 65, "\ufdfa" * 200, "x" * 65 + "\u0131"])
 def test_what_is_long_and_beyond_ascii(name: str) -> None:
-    """It is not folded: that takes the square of its length."""
+    """It is not folded: nobody needs it."""
     assert asserts(name)
     assert not asserts("x" * 5000)

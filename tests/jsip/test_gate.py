@@ -295,6 +295,46 @@ def test_who_does_not_wait_is_not_read_from() -> None:
         stage.forget()
 
 
+@pytest.mark.proves("C-70", "D-19", "D-22")
+def test_who_is_refused_for_its_from_has_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts as any other, and what is beyond its rate is not looked at: to read a From takes its time."""
+    looked: list[str] = []
+    is_from = Guest.is_from
+    monkeypatch.setattr(Guest, "is_from", lambda self, caller: looked.append(caller) or is_from(self, caller))  # type: ignore[func-returns-value]
+    with Stage(limits=limits(methods={"MESSAGE": Rate(0.25, 2)}, requests=Rate(1, 3))) as stage:
+        alice, bob = stage.person("alice"), stage.person("bob")
+        for user in (alice, bob):
+            guest(user, own_from=True)
+        hushed: list[float] = []
+        alice.channel.connection.hush = hushed.append  # type: ignore[method-assign, union-attr]
+        answers = [ask(alice, "MESSAGE", f"d{at}", From=f"a{at}@elsewhere") for at in range(4)]
+        assert [answer and answer["Code"] for answer in answers] == [403, 403, 503, 503]
+        assert looked == ["a0@elsewhere", "a1@elsewhere"]
+        assert hushed == [1.0]
+        codes = [ask(bob, "OPTIONS", f"d{at}", From="x")["Code"] for at in range(2)]  # type: ignore[index]
+        assert codes == [403, 503]  # they are at the same address
+        stage.counted(*["false From"] * 3, *["too many requests"] * 3)
+        stage.forget()
+
+
+@pytest.mark.proves("C-112", "D-22")
+def test_who_may_open_nothing_is_not_read_from_either() -> None:
+    """As often as it may open something, it is only refused; and it costs nothing of what it may."""
+    with Stage(limits=limits(methods={"MESSAGE": Rate(0.25, 2)}, requests=Rate(1, 3))) as stage:
+        alice = stage.person("alice")
+        guest(alice, opens=False)
+        hushed: list[float] = []
+        alice.channel.connection.hush = hushed.append  # type: ignore[method-assign, union-attr]
+        assert [ask(alice, "MESSAGE", f"d{at}")["Code"] for at in range(4)] == [403] * 4  # type: ignore[index]
+        assert hushed == [1.0, 1.0]
+        guest(alice)
+        stage.probe.reactions["MESSAGE"] = lambda task, request: task.answer(request, 200)
+        assert ask(alice, "MESSAGE", "d5")["Code"] == 200  # type: ignore[index]
+        stage.counted(*["not invited"] * 4)
+        stage.advance(10)
+        stage.forget()
+
+
 @pytest.mark.proves("D-23")
 @pytest.mark.parametrize("admit", [0.5, 0.25, 0.01])
 def test_a_part_of_new_sessions(admit: float) -> None:
