@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 LIVE: Final = frozenset((
     "api_answer_max", "api_connections", "api_log_of_one", "api_request_seconds", "api_seconds", "api_write_seconds",
-    "apis", "asking_seconds", "closes_per_second", "dial", "drop_log_of_one", "drop_log_per_second", "frame_max", "garbage_max",
-    "garbage_seconds", "handshake_max", "handshake_seconds", "hops_max", "lag_high", "lag_low", "limits", "load_high",
-    "load_low", "log_bytes_per_second", "log_level", "log_line_max", "log_per_second", "log_value_max", "nodes",
-    "origins", "own_from", "proxies", "proxy_header", "requests_max", "retry_after", "routes", "select_by_host",
-    "services", "trace", "trusted_nodes", "unread_max", "unsent_max", "waiting_max",
+    "apis", "asking_seconds", "closes_per_second", "dial", "drop_log_of_one", "drop_log_per_second", "frame_max",
+    "garbage_max", "garbage_seconds", "handshake_max", "handshake_seconds", "hops_max", "lag_high", "lag_low",
+    "limits", "load_high", "load_low", "log_bytes_per_second", "log_level", "log_line_max", "log_per_second",
+    "log_value_max", "nodes", "origins", "own_from", "proxies", "proxy_header", "requests_max", "retry_after",
+    "routes", "select_by_host", "services", "trace", "trusted_nodes", "unread_max", "unsent_max", "waiting_max",
 ))  # fmt: skip
 """What can change; everything else needs a restart. Times of the stack do, but for `drain`."""
 DRAIN: Final = "times.drain"
