@@ -13,6 +13,10 @@ from gortc.jsip.times import Times
 
 ABORT_AFTER = 1.0
 """A connection that is closed may write what is left for so long, in seconds."""
+CONTROL = 8
+"""RFC 6455 section 5.2: the opcodes of control frames begin here."""
+CONTROL_MAX = 125
+"""RFC 6455 section 5.5: so many bytes are in a control frame at most."""
 
 
 def given_up(times: Times, now: float, heard: float, stalled_since: float | None) -> tuple[float, str, str]:
@@ -78,6 +82,13 @@ class Mortal(WebSocketProtocol):  # type: ignore[misc]
             super().dataReceived(data)
         if self.state == self.STATE_CLOSED:
             self.data = b""
+
+    def onFrameData(self, payload: bytes) -> bool | None:  # noqa: N802
+        """Of a connection that has failed nothing is kept any more, and of a control frame that is too large never. Its
+        end is looked for all the same, for the close that answers ours may be behind it."""
+        frame = self.current_frame
+        lost = frame.length > CONTROL_MAX if frame.opcode >= CONTROL else self.failedByMe
+        return None if lost else super().onFrameData(payload)
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802
         """It is gone. Nothing of it is left to the cyclic collector, which looks seldom."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import threading
 import time
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.attack.hosts import hosts, let_in
 from tests.attack.kit import REALM, Attacker, Honest, Victim, opening
 from tests.attack.test_logins import USERS, basic, static
 from tests.certificates import Issued, issue
 from tests.page import Page
+from tests.wire.kit import PATIENCE, Peer
 from tests.wire.proxy import free_port
 
 Make = Callable[..., Victim]
@@ -113,4 +116,52 @@ def test_what_is_sent_after_the_end(victim: Make, page: Page, shown: Shown) -> N
         f"thrown away as it came: {most - before:.0f} MB more at the most",
         honest.told(),
         "kept: 72 MB more, of 88 MB that were sent",
+    )
+
+
+@pytest.mark.proves("C-16")
+def test_a_control_frame_without_an_end(victim: Make, page: Page) -> None:
+    """To say so is a violation; the connection stays for a moment, in which as much comes as goes."""
+    begun = threading.Barrier(2 * AT_ONCE + 1)
+    sent = [0] * 2 * AT_ONCE
+
+    def flood(one: socket.socket, at: int, mask: bytes) -> None:
+        begun.wait(PATIENCE)
+        with suppress(OSError):
+            one.sendall(b"\x89" + (b"\xff" if mask else b"\x7f") + (1 << 40).to_bytes(8, "big") + mask)
+            while True:
+                one.sendall(b"x" * 131_072)
+                sent[at] += 131_072
+
+    def host(one: socket.socket, number: int) -> None:
+        let_in(one)
+        one.recv(65_536)
+        flood(one, AT_ONCE + number, b"")
+
+    def peer(at: int) -> None:
+        late = Attacker(server.port)
+        assert late.handshake(f"u{at}@{REALM}") == 101
+        flood(late.socket, at, bytes(4))
+
+    with hosts(host, AT_ONCE) as far:
+        server = victim(f'auth="none", proxies=(), {far.routes()}')
+        with Honest(server) as honest:
+            caller = Peer(server.node, "mallory")
+            for number in range(AT_ONCE):
+                caller.open("MESSAGE", f"bob@h{number}.example")
+            floods = [threading.Thread(target=peer, args=(at,), daemon=True) for at in range(AT_ONCE)]
+            for one in floods:
+                one.start()
+            before = most = server.census()["rss_kb"] / 1024
+            begun.wait(PATIENCE)
+            while any(one.is_alive() for one in floods) or not far.are_done():
+                most = max(most, server.census()["rss_kb"] / 1024)
+                time.sleep(0.02)
+            caller.leave()
+    assert most - before < MOST
+    page.add(
+        f"{AT_ONCE} users and {AT_ONCE} next hops send a ping of 2^40 bytes, they say: {sum(sent) / 1e6:.0f} MB",
+        f"1002, and thrown away as it came: {most - before:.0f} MB more at the most",
+        honest.told(),
+        "kept for a second: 115 MB more",
     )

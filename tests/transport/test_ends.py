@@ -198,6 +198,65 @@ def test_what_comes_after_the_end_is_not_kept(end: str) -> None:
     assert not desk.hub.factory.connections
 
 
+ENDLESS = (1 << 40).to_bytes(8, "big")
+TOO_MUCH = {
+    "an endless ping": b"\x89\xff" + ENDLESS + bytes(4),
+    "an endless pong": b"\x8a\xff" + ENDLESS + bytes(4),
+    "an endless close": b"\x88\xff" + ENDLESS + bytes(4),
+    "a long ping": b"\x89\xfe\xff\xff" + bytes(4),
+    "an endless control frame of no kind": b"\x8b\xff" + ENDLESS + bytes(4),
+    "an endless text": b"\x81\xff" + ENDLESS + bytes(4),
+    "a text after a failure": b"\x83\x80" + bytes(4) + b"\x81\xfe\xff\xff" + bytes(4),
+    "an endless ping in a text": b"\x01\x81" + bytes(4) + b"x\x89\xff" + ENDLESS + bytes(4),
+}
+
+
+def kept(protocol: Any) -> int:
+    """So many bytes has it of frames and messages that are not whole."""
+    lists = [getattr(protocol, name, None) or () for name in ("control_frame_data", "frame_data", "message_data")]
+    return len(protocol.data) + sum(len(piece) + 48 for pieces in lists for piece in pieces)
+
+
+@pytest.mark.proves("C-16")
+@pytest.mark.parametrize("what", TOO_MUCH)
+def test_nor_what_comes_after_a_violation(what: str, hub: Hub) -> None:
+    """The connection stays for a moment, for the close that answers ours."""
+    wire = clinging(hub)
+    wire.send(handshake())
+    wire.take_http()
+    wire.send(TOO_MUCH[what])
+    assert wire.take()[-1][0] == CLOSE
+    for _ in range(6):
+        wire.send(b"x" * 10_000)
+        assert kept(wire.protocol) < 200
+    hub.clock.advance(2)
+
+
+@pytest.mark.parametrize("what", TOO_MUCH)
+def test_nor_what_a_next_hop_says_after_a_violation(what: str, loop: None) -> None:
+    """Its frames are not masked: that would be another violation."""
+    net = connected()
+    protocol: Any = net.hop.connection
+    protocol.transport.abortConnection = protocol.transport.loseConnection = lambda: None
+    protocol.dataReceived(b"".join(unmasked(TOO_MUCH[what])))
+    assert protocol.failedByMe
+    for _ in range(6):
+        protocol.dataReceived(b"x" * 10_000)
+        assert kept(protocol) < 200
+
+
+def unmasked(data: bytes) -> Iterator[bytes]:
+    """The same frames without their masks, which are 0."""
+    at = 0
+    while at < len(data):
+        size = data[at + 1] & 0x7F
+        head = 2 + {126: 2, 127: 8}.get(size, 0)
+        yield bytes((data[at], size)) + data[at + 2 : at + head]
+        at += head + 4
+        yield data[at : at + size] if size < 126 else b""
+        at += size if size < 126 else 0
+
+
 def test_nor_what_a_next_hop_says_then(loop: None) -> None:
     """Its TLS is read for a moment, too."""
     net = connected()
