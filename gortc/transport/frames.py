@@ -57,7 +57,7 @@ def split(data: bytes, largest: int) -> list[tuple[bytes, int]]:
         if size > largest or at > end:
             break
         payload = unmask(data[start:at], data[start - 4 : start])
-        if not payload.isascii() and not _is_utf8(payload):
+        if not payload.isascii() and not is_utf8(payload):
             break  # Autobahn says 1007
         messages.append((payload, at))
     return messages
@@ -79,7 +79,8 @@ def frame(data: bytes) -> bytes:
     return b"\x81\x7f" + size.to_bytes(8, "big") + data
 
 
-def _is_utf8(payload: bytes) -> bool:
+def is_utf8(payload: bytes) -> bool:
+    """Whether it is text."""
     try:
         payload.decode()
     except UnicodeDecodeError:

@@ -18,10 +18,11 @@ from zope.interface import implementer
 
 from gortc.jsip.memory import effort
 from gortc.jsip.meter import Allowance
+from gortc.transport.frames import is_utf8
 from gortc.transport.life import Mortal, given_up
 from gortc.transport.route import Route
 from gortc.transport.stall import Stall
-from gortc.transport.tls import NEEDS, Trusted, failure
+from gortc.transport.tls import NEEDS, Trusted, failure, is_tls
 from gortc.transport.websocket import RESUME, UNSUPPORTED
 
 if TYPE_CHECKING:
@@ -122,6 +123,21 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self._link.made(self)
         super().connectionMade()
 
+    def processHandshake(self) -> None:  # noqa: N802
+        """What is answered to the opening handshake is small, and text; Autobahn takes that for granted."""
+        head = self.data.partition(b"\r\n\r\n")[0]
+        if len(head) > self._outbound.settings.handshake_max:
+            self._refuse("its answer to the opening handshake is too large")
+        elif not is_utf8(head):
+            self._refuse("its answer to the opening handshake is no text")
+        else:
+            super().processHandshake()
+
+    def _refuse(self, why: str) -> None:
+        self.wasNotCleanReason = why
+        self.data = b""
+        self.give_up()
+
     def onConnect(self, response: ConnectionResponse) -> None:  # noqa: N802
         """The server lets us in, and may let us resume."""
         self._greets = response.protocol == RESUME
@@ -141,9 +157,6 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self._heard = self._outbound.timers.clock.seconds()
         self._count = 0
         super().dataReceived(data)
-        if self.state == self.STATE_CONNECTING and len(self.data) > self._outbound.settings.handshake_max:
-            self.wasNotCleanReason = "its answer to the opening handshake is too large"
-            self.give_up()
         if self._allowance is not None and self._count:
             wait = self._allowance.spend(self._heard, self._count)
             if wait > 0.0:
@@ -263,8 +276,10 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         replaced = self.remoteCloseCode == REPLACED  # by another node of our name: let it be, for a while
         pause = self._outbound.settings.times.back_off_max if replaced else 0.0
         why = self.remoteCloseReason or self.wasNotCleanReason or "closed"
-        if not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted):
+        if is_tls(reason.value):
             why = f"TLS: {broken or reason.value}"
+        elif not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted):
+            why = f"{type(reason.value).__name__}: {reason.value}"
         self._link.failed(why, pause)
 
     def _leave(self) -> None:

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from gortc.jsip.gate import NO_HOSTS
 from gortc.jsip.layers import Channel, Owner
 from gortc.jsip.timers import Timers
+from gortc.printable import line
 from gortc.transport.channels import Channels, Nowhere
 from gortc.transport.dial import PublicReactor, is_host
 from gortc.transport.hop import Hop
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from gortc.settings import Settings
 
 DONE = 1000
+SAID_MAX = 200
+"""Why there is no connection is what a stranger has said, perhaps: so many characters of it are told."""
 
 
 class Outbound:
@@ -250,7 +253,8 @@ class Link:
     def failed(self, why: str, pause: float = 0.0) -> None:
         """There is no connection, or no longer, because of `why`; the next attempt waits for `pause` s at least."""
         self._end_attempt()
-        self._why = f"no connection in {self.outbound.settings.times.connect:g} s" if self._late else why
+        why = f"no connection in {self.outbound.settings.times.connect:g} s" if self._late else why
+        self._why = line(why, SAID_MAX)
         self._pause = pause
 
     def _end_attempt(self) -> None:

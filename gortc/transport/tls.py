@@ -47,6 +47,11 @@ def check(connection: object, certificate: object, number: int, depth: int, good
     return True
 
 
+def is_tls(error: object) -> bool:
+    """Whether a connection has ended by TLS's doing, or because its certificate was for somebody else."""
+    return type(error).__module__.partition(".")[0] in ("OpenSSL", "service_identity")
+
+
 def failure(error: BaseException | None) -> str:
     """Why a connection has ended, where that was TLS's doing; "" where it was not."""
     return told(error) if type(error).__module__.startswith("OpenSSL.") and isinstance(error, Exception) else ""

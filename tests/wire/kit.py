@@ -217,6 +217,11 @@ class Process:
         """Every traceback in the log."""
         return [event["traceback"] for event in self.events if "traceback" in event]
 
+    def crashes(self) -> list[str]:
+        """What has reached the reactor: an exception that nobody has caught is logged without a `traceback`."""
+        critical = [event for event in self.events if event.get("level") == "critical" and "traceback" not in event]
+        return [json.dumps(event) for event in critical]
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, where it has not ended."""
         if self._child.poll() is None:
@@ -247,6 +252,7 @@ def ended_well(process: Process) -> None:
     assert status in (-signal.SIGINT, -signal.SIGTERM), process.tail()  # twistd ends by the signal that stopped it
     unexpected = [text for text in process.tracebacks() if "the puppet was told to fail" not in text]
     assert not unexpected, "\n".join(unexpected)
+    assert not process.crashes(), process.crashes()
     assert not process.other, process.other
 
 
