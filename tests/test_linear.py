@@ -14,7 +14,7 @@ from gortc.admission.interfaces import Refused
 from gortc.admission.mtls import _HOST, _MAIL, _SIP
 from gortc.admission.static import _ARGON2ID, _SCRYPT
 from gortc.jsip.memory import effort, weigh
-from gortc.jsip.syntax import HALF, fill
+from gortc.jsip.syntax import ESCAPED, FILLED, HALF, MASK
 from gortc.jsip.uri import is_party, same_name
 from gortc.oam import paths
 from gortc.oam.access import host_of
@@ -80,7 +80,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "a URI of a certificate": _SIP.fullmatch,
     "a hash": lambda text: (_SCRYPT.fullmatch(text), _ARGON2ID.fullmatch(text)),
     "RAck": RACK.fullmatch,
-    "halves of characters": lambda text: HALF.sub(fill, text.encode()),
+    "halves of characters": lambda text: HALF.sub(FILLED, text.encode().replace(ESCAPED, MASK)),
     "frames": lambda text: split(text.encode("latin-1", "replace"), 65536),
     "a channel's own frame": lambda text: read_own(text.encode()),
     "what a message weighs": lambda text: (weigh(text.encode(), {"Body": text}, nested=True), effort(text.encode())),
