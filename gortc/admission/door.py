@@ -35,6 +35,9 @@ class Door:
     and `give_up()`, which ends it at once.
     """
 
+    flood = "handshake flood"
+    """What it is called where there are too many."""
+
     def __init__(
         self, settings: Settings, timers: Timers, journal: Journal, worked: Callable[[], float] = perf_counter
     ) -> None:
@@ -106,7 +109,7 @@ class Door:
         if (len(self._crowd) > self._room or self.connections > self.files) and not self.open:
             # Who is honest is through in a moment. And whoever has one there does not make room for who has more.
             last = self._crowd.oldest_of_most()
-            self._journal.note("handshake flood", last.address, f"{len(self._crowd) - 1} others are in theirs")
+            self._journal.note(self.flood, last.address, f"{len(self._crowd) - 1} others are in theirs")
             self.done(last)
             last.give_up()
 

@@ -26,6 +26,8 @@ Item = TypeVar("Item")
 class Gate(Door):
     """The API's own door. No address is a proxy there, for nobody's word about others counts."""
 
+    flood = "API flood"
+
     def configure(self, settings: Settings) -> None:
         """What holds for who comes from now on."""
         super().configure(settings)

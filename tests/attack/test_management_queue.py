@@ -17,9 +17,9 @@ from tests.page import Page
 from tests.wire.kit import PATIENCE, Peer
 from tests.wire.proxy import free_port
 
-BEFORE_LADDERS = ""
-BEFORE_FIGURES = ""
-BEFORE_TLS = ""
+BEFORE_LADDERS = "589 MB more; INFO worst 5462 ms; at another time requests of the operator's had no answer in 10 s"
+BEFORE_FIGURES = "1520 answered; INFO p50 116 ms, worst 637 ms"
+BEFORE_TLS = "INFO p50 31.2 ms, p99 93.7 ms"
 NOBODY = 'auth="none", proxies=(), limits=Limits(handshakes=None, frames=None, methods={})'
 
 
@@ -57,19 +57,20 @@ def test_many_ladders_at_once(victim: Make, page: Page, measured: bool) -> None:
             asked[-1].socket.sendall(reader.head("GET", f"/runtime/v1/{path}"))
         answered, grown = 0, 0
         for _ in range(20):
-            answered += operator.ask("GET", "/runtime/v1/jstack")[0] == 200
+            with suppress(TimeoutError):
+                answered += operator.ask("GET", "/runtime/v1/jstack")[0] == 200
             grown = max(grown, memory(server) - before)
             time.sleep(0.1)
         told = worst(honest)
     for one in asked:
         one.close()
-    assert answered == 20
     page.add(
         f"{number} ladders at once, with a token that may read, of a tape with 18,000 messages",
         f"{answered} of 20 requests of an operator's answered at once; {grown / 1e6:.0f} MB more",
         told,
         BEFORE_LADDERS,
     )
+    assert answered == 20
 
 
 def memory(server: Victim) -> int:
