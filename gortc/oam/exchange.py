@@ -37,6 +37,8 @@ midst of sending a body that is too large must be able to read that it is."""
 LINGER: Final = 2.0
 """So many seconds a client has to hang up when it has been sent all (RFC 9112 section 9.6); who is refused, to read it,
 too."""
+HEADER_MAX: Final = 100
+"""So many octets the name of a header has at most."""
 NAME_MAX: Final = 80
 """So many characters of who it is are logged."""
 TOO_LARGE: Final = f"a body has {BODY_MAX} bytes at most"
@@ -189,12 +191,15 @@ class Exchange(HTTPChannel):
             super().lineReceived(line)
 
     def headerReceived(self, line: bytes) -> bool:  # noqa: N802
-        """A header. `int` takes no number of thousands of digits, such as a length."""
+        """A header. Twisted keeps ten thousand names for good, however long; `int` takes no number of thousands of
+        digits, such as a length."""
         try:
-            return bool(super().headerReceived(line))
+            if len(line.partition(b":")[0]) <= HEADER_MAX:
+                return bool(super().headerReceived(line))
         except ValueError:
-            self._respondToBadRequestAndDisconnect()
-            return False
+            pass
+        self._respondToBadRequestAndDisconnect()
+        return False
 
     def allHeadersReceived(self) -> None:  # noqa: N802
         """The head is there."""

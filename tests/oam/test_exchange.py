@@ -15,10 +15,11 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.web.http_headers import _nameEncoder
 from zope.interface import implementer
 
 from gortc.oam import survey
-from gortc.oam.exchange import BODY_MAX, IGNORED_MAX, LINGER
+from gortc.oam.exchange import BODY_MAX, HEADER_MAX, IGNORED_MAX, LINGER
 from gortc.oam.site import LOGGED_MAX
 from gortc.settings import Settings
 from tests.oam.desk import Desk, Phone, Waiting
@@ -266,6 +267,21 @@ def test_figures_that_are_for_readers_need_a_token_all_the_same(
     assert b" 401 " in desk.connect(b"GET /metrics HTTP/1.0\r\n\r\n").said()
     assert b" 200 OK\r\n" in desk.connect(b"GET /healthz HTTP/1.0\r\n\r\n").said()
     desk.server.stopService()
+
+
+def test_no_long_name_of_a_header_is_kept(desk: Desk) -> None:
+    """Twisted keeps the first ten thousand, whoever has sent them."""
+    kept = _nameEncoder._canonicalHeaderCache
+    before = set(kept)
+    for at in range(3):
+        for length in (HEADER_MAX + 1, 10_000):
+            waiting = desk.connect(head(desk, "POST", None, f"X-{at}".ljust(length, "x") + ": y"), Wire())
+            assert statuses(waiting.said()) == [400]
+            desk.reactor.advance(LINGER)
+    assert max(map(len, set(kept) - before), default=0) <= HEADER_MAX
+    waiting = desk.connect(head(desk, "GET", "x" * 40, "X".ljust(HEADER_MAX, "x") + ": y"), Wire())
+    assert statuses(waiting.said()) == [401]
+    desk.reactor.advance(LINGER)
 
 
 PIECES = st.sampled_from([
