@@ -26,7 +26,9 @@ def text(message: Mapping[str, object]) -> bytes:
 class Member:
     """One of them; `deaf` is one that reads nothing."""
 
-    def __init__(self, port: int, userid: str, address: str, resumes: bool, small: bool) -> None:
+    def __init__(
+        self, port: int, userid: str, address: str, resumes: bool, small: bool, shown: Mapping[str, str]
+    ) -> None:
         self.userid = userid
         self.deaf = False
         self.out = bytearray()
@@ -38,7 +40,7 @@ class Member:
         self.socket.settimeout(PATIENCE)
         self.socket.bind((address, 0))
         self.socket.connect(("127.0.0.1", port))
-        headers = {"Sec-WebSocket-Protocol": "jsip.resume"} if resumes else {}
+        headers = {**shown, **({"Sec-WebSocket-Protocol": "jsip.resume"} if resumes else {})}
         self.socket.sendall(opening(userid, port, headers))
         head = b""
         while b"\r\n\r\n" not in head:
@@ -81,10 +83,11 @@ class Crowd:
         self._answer = answer
         self._selector = selectors.DefaultSelector()
 
-    def join(self, userid: str, resumes: bool = False, small: bool = False) -> Member:
-        """One more, each from an address of its own, as far as there are any."""
+    def join(self, userid: str, resumes: bool = False, small: bool = False, shown: Mapping[str, str] = {}) -> Member:
+        """One more, each from an address of its own, as far as there are any. `shown` are headers of its handshake."""
         at = len(self.members)
-        made = Member(self._victim.port, userid, f"127.0.{1 + at // 250 % 250}.{1 + at % 250}", resumes, small)
+        address = f"127.0.{1 + at // 250 % 250}.{1 + at % 250}"
+        made = Member(self._victim.port, userid, address, resumes, small, shown)
         self.members.append(made)
         self._selector.register(made.socket, selectors.EVENT_READ, made)
         return made
