@@ -6,8 +6,10 @@ instance; a copy of it on its way to another leg; what waits for a peer to come 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Callable, Mapping
 from sys import getsizeof
+from time import monotonic
 from typing import Any, Final
 
 SHARE: Final = 4
@@ -26,6 +28,14 @@ ITEM: Final = 72
 """One value in an array or object: its place, and a small object."""
 OBJECT: Final = 240
 """One JSON object: a dict."""
+KEY: Final = 72
+"""One name in it, beside its text and its value: a text of its own, and its place."""
+WRITTEN: Final = 4
+"""A character takes so many bytes at the most, as it is kept and as it is written: a text beyond ASCII that is sent on
+has both from then on."""
+COLLECT_EVERY: Final = 5.0
+COLLECT_SHARE: Final = 100
+"""The collector is called once in so many seconds at the most, and for one part in so many of the time."""
 EFFORT: Final = 4096
 """So many bytes of text take as long to read as a short message does."""
 NESTED: Final = 40
@@ -35,8 +45,10 @@ NESTED: Final = 40
 class Memory:
     """Of one node: `held` is how many bytes are held for those who have limits. `connections` is how many there are."""
 
-    def __init__(self, limits: Any) -> None:
-        """`limits` is `gortc.admission.limits.Limits`."""
+    def __init__(self, limits: Any, now: Callable[[], float] = monotonic) -> None:
+        """`limits` is `gortc.admission.limits.Limits`; `now` is what the collector's time is measured by."""
+        self._now = now
+        self._collect_at = -1.0
         self.held = 0
         self.connections = 0
         self.configure(limits)
@@ -60,7 +72,18 @@ class Memory:
 
     def is_scarce(self) -> bool:
         """Whether so much is held that nobody should be waited for who has nothing to come back to."""
-        return 2 * self.held > self.most
+        return 2 * self.held > self.most and (not self.reclaim() or 2 * self.held > self.most)
+
+    def reclaim(self) -> bool:
+        """Let the collector look for what is in cycles, of which there are none but those that services make; whether
+        it has looked. By itself it comes when much has been made: never where nothing is made for want of memory."""
+        now = self._now()
+        if now < self._collect_at:
+            return False
+        self._collect_at = now + COLLECT_EVERY
+        gc.collect()
+        self._collect_at = now + max(COLLECT_EVERY, COLLECT_SHARE * (self._now() - now))
+        return True
 
 
 class Account:
@@ -78,13 +101,18 @@ class Account:
 
     def is_half_full(self) -> bool:
         """Whether what can be done without should give way: the other half is for what is asked."""
-        memory = self.memory
-        return 2 * self.held > memory.each and 2 * self.held > memory.share
+        return 2 * self.held > self.memory.each and self._has_more(2)
 
     def is_over(self) -> bool:
         """Whether it has taken more than it may."""
-        memory = self.memory
-        return self.held > memory.each and self.held > memory.share  # most have little, and need no more said
+        return self.held > self.memory.each and self._has_more(1)  # most have little, and need no more said
+
+    def _has_more(self, times: int) -> bool:
+        """Whether so many times what it has is more than it may have, also when what is in cycles has gone."""
+        return self._exceeds(times) and (not self.memory.reclaim() or self._exceeds(times))
+
+    def _exceeds(self, times: int) -> bool:
+        return times * self.held > self.memory.each and times * self.held > self.memory.share
 
 
 class Held:
@@ -118,15 +146,29 @@ def weigh(data: bytes, headers: Mapping[str, Any], nested: bool) -> int:
     `[[],[],...]` takes more than twenty times its text, one emoji makes a text four times as long.
     """
     size = len(data)
+    ascii = data.isascii() and b"\\u" not in data
     if size <= LONG and not nested:
-        return MESSAGE + size + NAME * len(headers)
+        size += NAME * len(headers) + ITEM * data.count(b"[") + OBJECT * data.count(b"{", 1)
+        return MESSAGE + (size if ascii else size + WRITTEN * len(data))
     if nested:
-        if not data.isascii() or b"\\u" in data:
-            size *= 4
-        size += ITEM * (data.count(b",") + data.count(b"[")) + OBJECT * data.count(b"{")
+        size += ITEM * (data.count(b",") + data.count(b"[")) + OBJECT * data.count(b"{") + KEY * _names(data)
+        if not ascii:
+            size += WRITTEN * len(data)
     else:
-        size = sum(map(getsizeof, headers.values())) + sum(map(getsizeof, headers))
+        size = getsizeof(headers) + sum(map(getsizeof, headers.values())) + sum(map(getsizeof, headers))
+        if not ascii:
+            size += len(data)  # as they are written
     return MESSAGE + size
+
+
+def weigh_names(*names: str) -> int:
+    """As many bytes as these texts take, when they have been written."""
+    return sum(getsizeof(name) + (0 if name.isascii() else WRITTEN * (len(name) + 1)) for name in names)
+
+
+def _names(data: bytes) -> int:
+    """So many names are in it at the most: each has a colon behind it, with nothing or something blank between."""
+    return data.count(b'":') + data.count(b" :") + data.count(b"\n:") + data.count(b"\t:") + data.count(b"\r:")
 
 
 def effort(data: bytes) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from random import Random
 from sys import getsizeof
 from typing import Any
 
@@ -14,7 +15,18 @@ from hypothesis import strategies as st
 
 from gortc.admission.limits import Limits
 from gortc.jsip.gate import Guest
-from gortc.jsip.memory import EFFORT, MESSAGE, Account, Memory, effort, weigh
+from gortc.jsip.memory import (
+    COLLECT_EVERY,
+    COLLECT_SHARE,
+    EFFORT,
+    MESSAGE,
+    Account,
+    Held,
+    Memory,
+    effort,
+    weigh,
+    weigh_names,
+)
 from gortc.jsip.message import Request
 from gortc.service.task import Task
 from gortc.testing import User
@@ -350,18 +362,85 @@ def test_it_is_given_back_with_whatever_has_it() -> None:
         gc.enable()
 
 
+class Knot:
+    """Something in a cycle."""
+
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        self.self = self
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """It does not come by itself."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+REFUSED: dict[str, Any] = {
+    "is_over": lambda account: account.is_over(),
+    "is_half_full": lambda account: account.is_half_full(),
+    "is_scarce": lambda account: account.memory.is_scarce(),
+}
+
+
+@pytest.mark.proves("D-26")
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("how", REFUSED)
+def test_nobody_is_refused_for_what_is_in_cycles(how: str) -> None:
+    account = Account(Memory(Limits(memory=1_000_000, memory_connection=1), lambda: 0.0))
+    Knot(account.hold(999_000))
+    assert not REFUSED[how](account)
+    assert account.memory.held == 0
+    kept = account.hold(999_000)
+    assert REFUSED[how](account)
+    del kept
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_the_collector_is_not_called_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once in some seconds at the most, and less often where it takes long."""
+    now, took = [100.0], 0.01
+    calls: list[float] = []
+
+    def collect() -> None:
+        calls.append(now[0])
+        now[0] += took
+
+    monkeypatch.setattr("gortc.jsip.memory.gc.collect", collect)
+    account = Account(Memory(Limits(memory=1_000_000, memory_connection=1), lambda: now[0]))
+    kept = account.hold(999_000)
+
+    def wait() -> float:
+        before, began = len(calls), now[0]
+        while len(calls) == before:
+            now[0] += 0.25
+            assert account.is_over()
+        return calls[-1] - began
+
+    assert account.is_over()
+    assert wait() == pytest.approx(COLLECT_EVERY, abs=0.3)
+    took = 0.2
+    wait()
+    assert wait() == pytest.approx(COLLECT_SHARE * took, abs=0.5)
+    del kept
+
+
 # how much it is
 
 
 def real(value: Any) -> int:
-    """So many bytes does a JSON value take."""
-    size = 0
+    """So many bytes does a JSON value take that has been written."""
+    orjson.dumps(value)
+    seen: dict[int, int] = {}
     level = [value]
     while level:
-        size += sum(map(getsizeof, level))
-        inner = [list(one.values()) if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
+        seen.update((id(one), getsizeof(one)) for one in level)
+        inner = [[*one, *one.values()] if isinstance(one, dict) else one for one in level if type(one) in (dict, list)]
         level = [item for items in inner for item in items]
-    return size
+    return sum(seen.values())
 
 
 CHAIN: list[Any] = []
@@ -378,6 +457,11 @@ BODIES = {
     "texts": ["ab"] * 12_000,
     "emojis": ["\U0001f600"] * 8_000,
     "keys": {f"{at:x}": 1 for at in range(7_000)},
+    "keys and numbers": {f"{at}": 1.5 for at in range(5_470)},
+    "odd keys": {f"\xe9{at}": f"\xe9{at}" for at in range(4_000)},
+    "\xe9": "\xe9" * 30_000,
+    "chinese": "\u4e2d" * 20_000,
+    "odd texts": ["\xe91"] * 8_000,
     "few": [[]] * 100,
 }
 
@@ -390,13 +474,64 @@ def test_it_is_not_less_than_it_takes(body: str, escaped: bool) -> None:
 
     data = json.dumps({"Body": BODIES[body]}, ensure_ascii=escaped, separators=(",", ":")).encode()
     headers = orjson.loads(data)
-    assert weigh(data, headers, body not in ("text", "one emoji")) >= 0.8 * real(headers)
+    assert weigh(data, headers, not isinstance(BODIES[body], str)) >= 0.8 * real(headers)
 
 
-@pytest.mark.parametrize("number", [10, 60, 140])
-def test_many_headers_are(number: int) -> None:
-    data = orjson.dumps({f"{at:x}": 1000 for at in range(number)})
-    assert weigh(data, orjson.loads(data), False) >= real(orjson.loads(data))
+@pytest.mark.parametrize("number", [10, 60, 140, 1_000, 5_470, 7_000])
+@pytest.mark.parametrize("value", [1000, 1.5, "\xe9"])
+def test_many_headers_are(number: int, value: Any) -> None:
+    data = orjson.dumps({f"{at:x}": value for at in range(number)})
+    headers = orjson.loads(data)
+    assert weigh(data, headers, False) >= real(headers)
+
+
+@pytest.mark.parametrize("body", ["\U0001f600" + "x" * 900, "\xe9" * 400, [[]] * 50, [{"": 1.5}] * 15])
+@pytest.mark.parametrize("escaped", [False, True])
+def test_a_short_one_is(body: Any, escaped: bool) -> None:
+    import json
+
+    data = json.dumps({"Body": body}, ensure_ascii=escaped, separators=(",", ":")).encode()
+    headers = orjson.loads(data)
+    assert weigh(data, headers, False) >= real(headers)
+
+
+ALPHABETS = ("abc", ":", "\xe9", "\u4e2d", "\U0001f600", "a\xe9")
+
+
+def some_text(random: Random) -> str:
+    """Of one kind of letters."""
+    return "".join(random.choices(random.choice(ALPHABETS), k=random.randrange(40)))
+
+
+def some_value(random: Random, depth: int) -> Any:
+    """Any JSON."""
+    kind = random.randrange(3 if depth == 0 else 5)
+    if kind == 3:
+        return [some_value(random, depth - 1) for _ in range(random.randrange(12))]
+    if kind == 4:
+        return {some_text(random): some_value(random, depth - 1) for _ in range(random.randrange(12))}
+    return some_text(random) if kind == 0 else random.random() if kind == 1 else random.getrandbits(40)
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize("separators", [(",", ":"), (" , ", " : "), (",", "\t:")])
+def test_none_is(escaped: bool, separators: tuple[str, str]) -> None:
+    """Whatever is in it, and however it was written."""
+    import json
+
+    for seed in range(50):
+        random = Random(seed)
+        made = {some_text(random): some_value(random, depth) for depth in (0, 1, 2, 3, 3, 3)}
+        data = json.dumps(made, ensure_ascii=escaped, separators=separators).encode()
+        headers = orjson.loads(data)
+        assert weigh(data, headers, len(data) > 200) >= 0.8 * real(headers), made
+
+
+def test_names_are_as_they_are_written() -> None:
+    for name in ("alice@gortc.local", "\xe9" * 1000, "\u4e2d" * 1000, "\U0001f600" * 1000):
+        size = weigh_names(name, "x")
+        assert size >= real([name, "x"]) - getsizeof([name, "x"])
+        assert size <= 2 * real([name, "x"])
 
 
 def test_a_usual_message_is_not_overrated() -> None:
