@@ -19,7 +19,9 @@ taken their part. (Choudhury and Hahne, "Dynamic queue length thresholds for sha
 MESSAGE: Final = 1536
 """A message takes so many bytes beside its text: its object, its headers, its transaction and timers."""
 SESSION: Final = 4096
-"""A session with the instance that it has made."""
+"""A session with the instance that it has made, beside its names."""
+LEG: Final = 2048
+"""A session that we have opened, beside its names."""
 NAME: Final = 100
 """A header, beside its text."""
 LONG: Final = 1024

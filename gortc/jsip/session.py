@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gortc.jsip.ended import GONE, LOST, PEER, End
 from gortc.jsip.layers import Channel, Owner
+from gortc.jsip.memory import Account, Held, weigh_names
 from gortc.jsip.message import OWN_HEADERS, Headers, Request, Response, check_headers, dumps, event, response
 from gortc.jsip.methods import ACK, PEER_LOST, PEER_RESUMED
 from gortc.jsip.transaction import Transaction
 
 if TYPE_CHECKING:
-    from gortc.jsip.memory import Held
     from gortc.jsip.sessions import Sessions
 
 OWN_BYTES: Final = 69
@@ -27,13 +27,14 @@ class Session:
 
     `outgoing` tells whether we opened it; `uri`, `caller` and `callee` are the first request's Request-URI, From and
     To. `owner` is the task it belongs to. `invited` is the CSeq of the peer's latest INVITE, 0 for none; `unacked` is
-    the INVITE of ours whose 2xx awaits the service's ACK. `ended` is how it has ended, or is about to; `ended_held` has
-    the memory of what was said then.
+    the INVITE of ours whose 2xx awaits the service's ACK. `held` is what it takes itself, with its names: they stay
+    until its BYE has its answer, and the first request does not. `ended` is how it has ended, or is about to;
+    `ended_held` has the memory of what was said then.
     """
 
     __slots__ = (
-        "callee", "caller", "channel", "cseq", "dialogue_id", "ended", "ended_held", "invited", "layer", "outgoing",
-        "over", "owner", "transactions", "unacked", "uri",
+        "callee", "caller", "channel", "cseq", "dialogue_id", "ended", "ended_held", "held", "invited", "layer",
+        "outgoing", "over", "owner", "transactions", "unacked", "uri",
     )  # fmt: skip
 
     lone = False
@@ -69,8 +70,14 @@ class Session:
         self.over = False
         self.ended: End | None = None
         self.ended_held: Held | None = None
+        self.held: Held | None = None
         channel.sessions[self.dialogue_id] = self
         layer.count += 1
+
+    def charge(self, account: Account, size: int) -> None:
+        """It counts as this user's from now on, with its names."""
+        size += weigh_names(self.dialogue_id, self.uri, self.caller, self.callee)
+        self.held = Held(account, size)
 
     # up
 

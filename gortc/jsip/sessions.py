@@ -96,13 +96,11 @@ class Sessions:
             self._syntax.refuse(channel, headers, BadMessage(f"Request-URI: {bad}"))
             return None
         self.opened += 1
+        kind = InviteSession if method == INVITE else RequestSession
+        session = kind(self, channel, request.dialogue_id, uri, request.caller, request.callee, outgoing=False)
         if request.held is not None:
-            request.held.add(SESSION)
-        if method == INVITE:
-            return InviteSession(
-                self, channel, request.dialogue_id, uri, request.caller, request.callee, outgoing=False
-            )
-        return RequestSession(self, channel, request.dialogue_id, uri, request.caller, request.callee, outgoing=False)
+            session.charge(request.held.account, SESSION)
+        return session
 
     # down
 

@@ -14,7 +14,7 @@ from gortc.jsip.delays import Delays
 from gortc.jsip.invite_client import InviteClient
 from gortc.jsip.invite_server import MOMENT, InviteServer
 from gortc.jsip.layers import Channel, Journal
-from gortc.jsip.memory import MESSAGE, Held
+from gortc.jsip.memory import LEG, MESSAGE, Held
 from gortc.jsip.message import Headers, Message, Request, Response
 from gortc.jsip.methods import ACK, BYE, CANCEL, FREE, INVITE, STARTERS
 from gortc.jsip.request_client import RequestClient
@@ -200,12 +200,15 @@ class Transactions:
         """It is its payer's: the caller's, where it opens a leg of his call; else of who has sent what is handled now.
         What nobody has asked for is of whoever gets it, with its text; a refresh of the stack's is nobody's."""
         session = request.session
-        if session.outgoing and request.cseq == 1 and session.owner is not None:
+        opens = session.outgoing and request.cseq == 1
+        if opens and session.owner is not None:
             payer = session.owner.payer or payer
         if payer is not None:
             request.held = Held(payer.account, MESSAGE, payer)
         elif session.channel.account is not None and not request.local:
             request.held = Held(session.channel.account, MESSAGE + len(request.data or b""))
+        if opens and request.held is not None:
+            session.charge(request.held.account, LEG)
 
     def send_response(self, message: Response) -> None:
         """Send a response of the service; one to no open request is dropped."""

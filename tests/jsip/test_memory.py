@@ -19,7 +19,9 @@ from gortc.jsip.memory import (
     COLLECT_EVERY,
     COLLECT_SHARE,
     EFFORT,
+    LEG,
     MESSAGE,
+    SESSION,
     Account,
     Held,
     Memory,
@@ -250,7 +252,7 @@ def test_a_copy_keeps_what_it_has_of_the_original(stage: Stage, method: str) -> 
 def test_a_leg_is_its_callers(stage: Stage) -> None:
     """Though it is opened because another one has refused."""
     alice, bob = stage.person("alice"), stage.person("bob")
-    agents = [stage.person("bob").name, stage.person("carol").name]
+    agents = [stage.person("bob").name, stage.person("eve").name]
 
     def ring(task: Task, message: Any) -> None:
         task.open(agents.pop(0))
@@ -263,7 +265,7 @@ def test_a_leg_is_its_callers(stage: Stage) -> None:
     assert held(bob) == 0
     assert held(alice) == before
     stage.probe.reactions.clear()
-    stage.play("carol 486 INVITE", "carol ACK")
+    stage.play("eve 486 INVITE", "eve ACK")
     stage.probe.tasks[0].finish()
     stage.play("alice ACK")
     stage.node.journal.counts.clear()
@@ -304,6 +306,51 @@ def test_a_refresh_of_the_stacks_counts_as_nobodys(stage: Stage) -> None:
     assert stage.lines[-1] == "bob < UPDATE"
     assert held(bob) == before
     stage.play("bob 200 UPDATE", "service BYE", "bob 200 BYE")
+
+
+@pytest.mark.proves("D-26")
+def test_a_session_counts_until_it_is_over(stage: Stage) -> None:
+    """With its names, though its instance has gone, and its first message: who hangs up need not answer our BYE."""
+    alice = stage.person("alice")
+    talk = alice.open("INVITE", "service", LARGE, From="\U0001f600" * 1000, To="\U0001f600" * 1000)
+    stage.play("service 200")
+    talk.expect(200)
+    talk.send("ACK", RelatedID=1)
+    stage.probe.tasks[0].finish()
+    stage.probe.messages.clear()
+    session = alice.channel.sessions[talk.id]
+    assert held(alice) >= SESSION + getsizeof(session.caller) + getsizeof(session.callee)
+    assert held(alice) < SESSION + 20_000
+    talk.reply(200, to=talk.expect("BYE"))
+    del session
+    assert held(alice) == 0
+    alice.inbox.clear()
+
+
+@pytest.mark.proves("D-27")
+def test_a_leg_counts_until_it_is_over(stage: Stage) -> None:
+    """As its caller's, who has gone; one that nobody has asked for, as that of whom it calls."""
+    alice, bob = stage.person("alice"), stage.person("bob")
+    name = "\U0001f600" * 1000
+    stage.probe.reactions["INVITE"] = lambda task, request: task.open(bob.name, caller=name, callee=name)
+    stage.play("alice INVITE")
+    leg = next(iter(bob.channel.sessions.values())).transactions[1].request
+    stage.play("bob 200 INVITE")
+    stage.probe.tasks[0].ack(leg)
+    stage.play("service 200 INVITE", "alice ACK", "alice BYE")
+    stage.probe.tasks[0].finish()
+    stage.probe.messages.clear()
+    del leg
+    assert not alice.channel.sessions
+    assert held(alice) >= LEG + getsizeof(name)
+    stage.play("bob 200 BYE")
+    assert held(alice) == 0
+    stage.dial("bob")
+    stage.sent.clear()
+    stage.probe.messages.clear()
+    assert held(bob) >= LEG + MESSAGE
+    stage.play("bob 486 INVITE", "bob ACK")
+    stage.node.journal.counts.clear()
 
 
 # the rule
