@@ -425,6 +425,7 @@ class Channels:
         self.waiting_max: int = settings.waiting_max
         self.unsent_max: int = settings.unsent_max
         self.frame_max: int = settings.frame_max
+        self._routed: frozenset[str] = frozenset(settings.routes)
         self.memory.configure(settings.limits)
 
     def of(self, name: str) -> PeerChannel:
@@ -544,7 +545,7 @@ class Channels:
         """
         uri = parse(text)
         channel = self.by_name.get(uri.name)
-        if channel is not None and channel.connection is not None:
+        if channel is not None and channel.connection is not None and uri.name not in self._routed:
             return channel
         if uri.host in self._domains:
             return self._offline

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import txaio.tx
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import MemoryReactorClock
 
@@ -185,6 +186,24 @@ def test_what_came_back_takes_no_room() -> None:
 
 
 # a connection
+
+
+@pytest.mark.proves("C-30", "C-49")
+def test_a_node_is_reached_by_its_route_whoever_has_connected_first() -> None:
+    """With its limits; a user there, and a node without a route, is reached where it is connected."""
+    net = network()
+    lab = net.labs["a"]
+    channels = lab.node.channels
+    connection: Any = object()
+    node, other, user = (channels.connect(name, connection) for name in ("b.test", "c.test", "bob@b.test"))
+    hop = channels.route("b.test")
+    assert hop is net.hop
+    for uri in ("B.test", "sip:b.test;lr", "anybody@b.test"):
+        assert channels.route(uri) is hop
+    assert channels.route("c.test") is other
+    assert channels.route("bob@b.test") is user
+    channels.configure(evolve(lab.settings, routes={}))
+    assert channels.route("b.test") is node
 
 
 @pytest.mark.proves("C-49", "C-53", "X-18")
