@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ACCEPTS: Final = 300
 """So many connections are accepted at a time: turned away they take some milliseconds, and nobody waits for longer."""
+SIP: Final = 2048
+"""So many bytes are read at a time at the door: by TLS they may be a hundred records, each of which is read alone."""
 RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER: no farewell is said, and nothing is remembered of it (RFC 9293 section 3.10.5, ABORT)."""
 
@@ -102,6 +104,7 @@ class Comer(Server):
         self.address: str = address[0]
         self._door = door
         self._silent = self._at_door = True
+        self.bufferSize = SIP
         self._deadline: TimerQueue[Comer] = door.timers.start(door.seconds, too_slow, self)
         self.doRead = self._knock  # type: ignore[method-assign]
         door.connections += 1
@@ -178,7 +181,7 @@ class Comer(Server):
     def _leave_door(self) -> None:
         if self._at_door:
             self._at_door = False
-            del self.doRead
+            del self.doRead, self.bufferSize
             self._deadline.stop(self)
             self._door.done(self)
             self._door.leave(self)

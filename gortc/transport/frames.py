@@ -80,7 +80,7 @@ def frame(data: bytes) -> bytes:
 
 
 def is_utf8(payload: bytes) -> bool:
-    """Whether it is text."""
+    """Whether it is text (RFC 3629)."""
     try:
         payload.decode()
     except UnicodeDecodeError:

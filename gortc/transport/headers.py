@@ -10,6 +10,14 @@ LINES_MAX: Final = 100
 FIELDS_MAX: Final = 100
 """So many fields its query may have, for the same reason."""
 
+END: Final = b"\r\n\r\n"
+KEPT: Final = (
+    "http_request_data", "http_request_uri", "http_request_path", "http_request_params", "http_request_host",
+    "http_response_data", "http_status_line", "http_headers", "websocket_origin", "websocket_protocols",
+    "websocket_extensions",
+)  # fmt: skip
+"""What Autobahn keeps of a handshake, for as long as its connection lasts."""
+
 _NAME: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 
 
@@ -39,3 +47,9 @@ def read_headers(head: bytes) -> dict[str, str]:
         if colon and _NAME.fullmatch(name):
             headers.setdefault(name.lower(), []).append(value.strip(" \t"))
     return {name: ", ".join(values) for name, values in headers.items()}
+
+
+def forget(protocol: object) -> None:
+    """Drop what Autobahn keeps of the handshake of `protocol`."""
+    for name in KEPT:
+        protocol.__dict__.pop(name, None)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 OPEN: Final = 3  # Autobahn's STATE_OPEN
 BUFFER: Final = 8192
 """So many bytes may wait uncounted for a peer that does not read."""
+SLICE: Final = 32
+"""So many frames that came the long way are read at a time: a turn of the reactor must not be one peer's."""
+ALL: Final = 1 << 62
 PIECE: Final = 48
 """So many bytes a piece of a message takes beside what is in it."""
 
@@ -43,8 +46,8 @@ class Reading:
 
 class Line:
     """The line of one `protocol`, to the `channel` that it is bound to. `heard` is when its peer last gave a sign of
-    life, `count` how many frames this read has had. One that is `limited` is read no faster than its frames may
-    come."""
+    life, `count` how many frames this read has had. One that is `limited` is read no faster than its frames may come:
+    what comes meanwhile is `held`, and after `most` frames of a read that come the long way there is `more` of it."""
 
     def __init__(self, protocol: Any, channel: PeerChannel, reading: Reading, limited: bool) -> None:
         transport = protocol.transport
@@ -63,6 +66,9 @@ class Line:
             getattr(transport, "transport", transport).bufferSize = BUFFER
         rate = reading.rate
         self._allowance = Allowance(rate.per_second, rate.burst) if limited and rate is not None else None
+        self.most = SLICE if self._allowance is not None else ALL
+        self.more = False
+        self.held: list[bytes] | None = None
         self._unread: Held | None = None
         """What has come of a message that is not whole yet."""
 
@@ -72,21 +78,39 @@ class Line:
         if self._allowance is None:
             self._take(data)
             return
+        if self.held is not None:  # TLS may have some of its last read left, in ever so many records
+            self.held.append(data)
+            return
+        self._pace(data, 0, self.heard)
+
+    def read_on(self) -> None:
+        """Nothing is held any longer: read what has come meanwhile, and what the last read has left."""
+        held, self.held = self.held, None
+        if held or self.more:
+            self._pace(b"".join(held or ()), len(held or ()), self._reading.now())
+
+    def _pace(self, data: bytes, pieces: int, now: float) -> None:
+        """Take what came in so many pieces more than one read, and wait for as long as it costs: a read that brings no
+        whole message costs as much as one. What takes the long way has the rest of the turn for itself: whatever comes
+        behind it waits, and is one read then."""
+        allowance = self._allowance
+        assert allowance is not None
         self.count = 0
-        self._take(data)
-        wait = self._allowance.spend(self.heard, self.count)
-        if wait > 0.0:
+        self.more = False
+        short = self._take(data)
+        wait = allowance.spend(now, max(1, self.count) + pieces)
+        if wait > 0.0 or not short:
             self._protocol.hush(wait)
 
-    def _take(self, data: bytes) -> None:
-        """Whole text frames here, from the first other byte on the protocol."""
+    def _take(self, data: bytes) -> bool:
+        """Whole text frames here, from the first other byte on the protocol; True where there was none."""
         protocol, reading = self._protocol, self._reading
         if protocol.data or protocol.current_frame is not None or protocol.inside_message:
             protocol.read_on(data)
-            return
+            return False
         if is_pong(data):
             self.count += 1
-            return
+            return True
         lines: list[Line] = []
         reading.lines = lines
         at = 0
@@ -101,8 +125,10 @@ class Line:
             reading.lines = None
         for line in lines:
             line.flush()
-        if at < len(data):
-            protocol.read_on(data[at:])
+        if at == len(data):
+            return True
+        protocol.read_on(data[at:])
+        return False
 
     def send(self, data: bytes) -> bool:
         """Write one text frame (RFC 6455 section 5.2: a server's frames are not masked); False where it is closing."""

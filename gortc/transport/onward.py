@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, _WrapperEndpoint
 from twisted.internet.error import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost, DNSLookupError
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.python.failure import Failure
@@ -19,6 +20,7 @@ from zope.interface import implementer
 from gortc.jsip.memory import effort
 from gortc.jsip.meter import Allowance
 from gortc.transport.frames import is_utf8
+from gortc.transport.headers import END, excess, forget
 from gortc.transport.life import Mortal, given_up
 from gortc.transport.route import Route
 from gortc.transport.stall import Stall
@@ -124,17 +126,19 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         super().connectionMade()
 
     def processHandshake(self) -> None:  # noqa: N802
-        """What is answered to the opening handshake is small, and text; Autobahn takes that for granted."""
-        head = self.data.partition(b"\r\n\r\n")[0]
-        if len(head) > self._outbound.settings.handshake_max:
-            self._refuse("its answer to the opening handshake is too large")
-        elif not is_utf8(head):
-            self._refuse("its answer to the opening handshake is no text")
-        else:
+        """The server answers. What Autobahn could not read, or would make too much of, ends it."""
+        head, end, _ = self.data.partition(END)
+        if len(head) + len(end) > self._outbound.settings.handshake_max:
+            self._refuse("is too large")
+        elif end and excess(head)[0]:
+            self._refuse("has too many parts")
+        elif end and not is_utf8(head):  # Autobahn reads it as such, for a log
+            self._refuse("is no text")
+        elif end:
             super().processHandshake()
 
-    def _refuse(self, why: str) -> None:
-        self.wasNotCleanReason = why
+    def _refuse(self, what: str) -> None:
+        self.wasNotCleanReason = f"its answer to the opening handshake {what}"
         self.data = b""
         self.give_up()
 
@@ -144,6 +148,7 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
 
     def onOpen(self) -> None:  # noqa: N802
         """The handshake is done."""
+        forget(self)
         self.transport.registerProducer(self, True)
         self._heard = self._outbound.timers.clock.seconds()
         self._watch = self._outbound.timers.start(self._outbound.settings.times.ping, check_life, self)
@@ -305,7 +310,10 @@ def reach(route: Route, reactor: Any, timeout: float) -> IStreamClientEndpoint:
     parts = urlsplit(route.url)
     endpoint: Any = HostnameEndpoint(reactor, route.host, parts.port or (443 if route.secure else 80), timeout=timeout)
     if route.secure:
-        endpoint = wrapClientTLS(trust(route), endpoint)
+        trusted = trust(route)
+        from gortc.transport.secure import SecureFactory
+
+        endpoint = _WrapperEndpoint(endpoint, partial(SecureFactory, trusted, True))
     return endpoint  # type: ignore[no-any-return]
 
 

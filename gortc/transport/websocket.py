@@ -28,7 +28,7 @@ from gortc.jsip.gate import Guest
 from gortc.jsip.memory import effort
 from gortc.transport.channels import Channels, PeerChannel
 from gortc.transport.credentials import BadCredentials, credentials
-from gortc.transport.headers import read_headers
+from gortc.transport.headers import END, excess, forget, read_headers
 from gortc.transport.life import Mortal, given_up
 from gortc.transport.line import Line, Reading
 from gortc.transport.names import BadName, channel_name
@@ -51,7 +51,7 @@ NOBODY: Mapping[str, Ask] = {}
 _log = Logger(namespace="gortc.websocket")
 _PHRASES = {
     400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests",
-    503: "Service Unavailable",
+    431: "Request Header Fields Too Large", 503: "Service Unavailable",
 }  # fmt: skip
 
 
@@ -63,6 +63,8 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     channel: PeerChannel | None = None
     http_request_path: str | None = None
     http_request_uri = ""
+    websocket_protocols: list[str]
+    websocket_extensions: list[object]
     resumes = False
     token = ""
     seen = 0
@@ -105,8 +107,11 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         self.failHandshake("nobody can tell who you are now", 503)
 
     async def _admit(self, request: ConnectionRequest) -> str | None:
+        protocol = PLAIN if PLAIN in request.protocols else None
         try:
             handshake = self._read_handshake(request)
+            del request  # others may take their time to say who it is
+            self._forget_request()
             self.guest = await self.factory.admission.admit(handshake)
         except (BadName, BadCredentials) as bad:
             raise ConnectionDeny(400, str(bad)) from None
@@ -121,9 +126,22 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
             raise ConnectionDeny(503, "it has gone") from None
         if self.state != self.STATE_CONNECTING:  # nor may who did not heed that it is cancelled let it in
             raise ConnectionDeny(503, "it has been refused meanwhile")
-        if self.resumes:
-            return RESUME
-        return PLAIN if PLAIN in request.protocols else None
+        return RESUME if self.resumes else protocol
+
+    def processHandshake(self) -> None:  # noqa: N802
+        """Before Autobahn makes ten times as much of it: whether it has too many parts."""
+        head, end, _ = self.data.partition(END)
+        code, reason = excess(head) if end else (0, "")
+        if code:
+            self.failHandshake(reason, code)
+        else:
+            super().processHandshake()
+
+    def _forget_request(self) -> None:
+        """What Autobahn keeps of it, but for what the answer needs: of all protocols ours, of extensions none."""
+        protocols = [name for name in self.websocket_protocols if name in (RESUME, PLAIN)]
+        forget(self)
+        self.websocket_protocols, self.websocket_extensions = protocols, []
 
     def _read_handshake(self, request: ConnectionRequest) -> Handshake:
         """What the peer says of itself; behind a proxy, too, it counts as a connection of its address from now on.
@@ -194,6 +212,7 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         self.sendData(head.encode() + body)
         self.dropConnection(abort=False)
         self.data = b""
+        forget(self)
         self._ask_no_more()
 
     def _ask_no_more(self) -> None:
@@ -212,6 +231,7 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         """The handshake is done: the channel has its connection."""
         self._admitting = None
         self._stop_asking()
+        forget(self)
         self.factory.door.done(self)
         let_in = getattr(self.transport, "let_in", None)
         if let_in is not None:  # it came in by the door, as all do that came by TCP
@@ -227,9 +247,13 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         self.dataReceived = self._line.read  # type: ignore[method-assign]
         self.send = self._line.send  # type: ignore[method-assign]
         if self.resumes:
-            channels.resume(self.name, self, self.token, self.seen)
+            token, self.token = self.token, ""
+            channels.resume(self.name, self, token, self.seen)
         else:
             channels.connect(self.name, self)
+        data, self.data = self.data, b""
+        if data:  # it did not wait for the answer
+            self._line.read(data)
 
     # up
 
@@ -242,6 +266,14 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         else:
             super().dataReceived(data)
 
+    def processData(self) -> bool:  # noqa: N802
+        """A part of a frame that came the long way, where not enough of them have been read already."""
+        line = self._line
+        if line.count >= line.most:
+            line.more = True
+            return False
+        return bool(super().processData())
+
     def onFrameEnd(self) -> bool | None:  # noqa: N802
         """A frame that came the long way: it counts as well."""
         self._line.count += 1
@@ -252,7 +284,9 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         line = self._line
         super().dataReceived(data)
         size, pieces = len(self.data), 0
-        if self.inside_message:
+        if self.state != self.STATE_OPEN:  # Autobahn throws away what comes now, however much was announced
+            size = 0
+        elif self.inside_message:
             size += self.message_data_total_length
             pieces = len(self.message_data or ()) + len(self.frame_data or ())
         line.hold_part(size, pieces)
@@ -287,20 +321,28 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         """It reads again."""
         self._stalled = False
         if self._hushed is None:
-            self.transport.resumeProducing()
+            if self._line.held is None:
+                self.transport.resumeProducing()
+            else:  # not at once: somebody is in the midst of writing to it
+                self._hushed = self.timers.start(0.0, listen, self)
         self._line.stall(False)  # which may write so much that it stalls again
 
     def hush(self, seconds: float) -> None:
-        """The peer sends more than it may: read nothing for so long."""
-        if self._hushed is None and self.state == self.STATE_OPEN:
+        """The peer sends more than it may: read nothing for so long. One that is to say goodbye may do no more."""
+        if self._hushed is None and self.state in (self.STATE_OPEN, self.STATE_CLOSING):
             self.transport.pauseProducing()
+            if self._line.held is None:
+                self._line.held = []
             # Few different times, so that few queues are needed.
             self._hushed = self.factory.timers.start(ceil(seconds * 10) / 10, listen, self)
 
     def listen(self) -> None:
         """Read again."""
         self._hushed = None
-        if not self._stalled:
+        if self._stalled:
+            return  # `resumeProducing` sees to it
+        self._line.read_on()
+        if self._hushed is None and not self._stalled:
             self.transport.resumeProducing()
 
     def stopProducing(self) -> None:  # noqa: N802

@@ -23,7 +23,7 @@ from gortc.admission.door import Door
 from gortc.jsip.layers import Journal
 from gortc.jsip.timers import Timers
 from gortc.settings import Settings
-from gortc.transport.doorway import Doorway
+from gortc.transport.doorway import SIP, Doorway
 from gortc.transport.listening import listening
 from tests.certificates import issue
 
@@ -225,6 +225,27 @@ def test_who_has_said_all_is_not_late(street: Street) -> None:
     street.reactor.turn()
     assert street.made[0].over == 0
     assert len(street.door) + street.door.connections > 0
+    street.close()
+
+
+def test_little_is_read_at_a_time_at_the_door() -> None:
+    """By TLS it may be in ever so many records. Whoever is in is read as any other."""
+    street = Street(accepts=None, turn=1e-9)
+    for _ in range(2):
+        street.connect().sendall(b"hello")
+    street.reactor.until(lambda: len(street.made) == 2 and all(one.got for one in street.made))
+    for client in street.clients:
+        client.sendall(b"x" * 10_000)
+    first: Any = street.made[0]
+    seen = set()
+    while len(first.got) < 10_005:
+        before = len(first.got)
+        street.reactor.turn()
+        seen.add(len(first.got) - before)
+    assert max(seen) <= SIP
+    first.transport.let_in()
+    assert first.transport.bufferSize > SIP
+    street.close()
 
 
 def test_let_in_while_it_waits_for_its_turn() -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import txaio.tx
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
+from gortc.admission.interfaces import Handshake
 from gortc.server import Server
 from gortc.settings import Settings
 from tests.transport.kit import CLOSE, PING, Hub, close, frame, give, handshake
@@ -56,6 +58,79 @@ def test_a_handshake_may_have_16_kib(hub: Hub) -> None:
         wire = hub.connect(None)
         wire.send(handshake(X_Fill="x" * (size - bare + 1)))
         assert wire.take_http().startswith(f"HTTP/1.1 {status} ")
+
+
+BARE = len(handshake().splitlines()) - 2
+"""So many headers it has in any case."""
+
+
+@pytest.mark.proves("C-6")
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\x85"])
+def test_a_handshake_may_have_100_headers(hub: Hub, end: str) -> None:
+    """Whatever ends a line to Autobahn, a header it makes of it."""
+    for number, status in ((100, 101), (101, 431)):
+        wire = hub.connect(None)
+        more = end.join(f"x{at}:" for at in range(number - BARE))
+        wire.send(handshake().replace(b"\r\n\r\n", b"\r\n" + more.encode("latin-1") + b"\r\n\r\n"))
+        assert wire.take_http().startswith(f"HTTP/1.1 {status} ")
+
+
+@pytest.mark.proves("C-6")
+def test_a_query_may_have_100_fields(hub: Hub) -> None:
+    for number, status in ((100, 101), (101, 400)):
+        wire = hub.connect(None)
+        wire.send(handshake("/rtc?userid=alice@x" + "".join(f"&a{at}=b" for at in range(number - 1))))
+        assert wire.take_http().startswith(f"HTTP/1.1 {status} ")
+
+
+LARGE = handshake(
+    "/rtc?userid=alice@x&token=" + "t" * 3000,
+    X_Fill="x" * 3000,
+    Cookie="y" * 3000,
+    Sec_WebSocket_Protocol=",".join(["jsip", *(f"p{at}" for at in range(700))]),
+    Sec_WebSocket_Extensions=",".join(f"e{at}" for at in range(500)),
+)
+
+
+def kept(protocol: Any) -> int:
+    """So many bytes does a connection hold, as far as it knows them itself."""
+
+    def size(value: object) -> int:
+        if isinstance(value, (str, bytes)):
+            return len(value)
+        if isinstance(value, dict):
+            return sum(size(name) + size(inner) for name, inner in value.items())
+        return sum(map(size, value)) if isinstance(value, (list, tuple, set)) else 0
+
+    return sum(size(value) for name, value in vars(protocol).items() if name not in ("factory", "transport"))
+
+
+def test_nothing_is_left_of_a_handshake(hub: Hub) -> None:
+    """Not with who is let in, nor with who is refused."""
+    wire = hub.connect(None)
+    wire.send(LARGE)
+    assert wire.take_http().startswith("HTTP/1.1 101 ")
+    assert kept(wire.protocol) < 1000
+    refused = hub.connect(None)
+    refused.send(LARGE.replace(b"/rtc?", b"/other?"))
+    assert refused.take_http().startswith("HTTP/1.1 404 ")
+    assert kept(refused.protocol) < 1000
+
+
+def test_of_a_handshake_once_is_kept_while_others_say_who_it_is() -> None:
+    """What the authenticators are asked about."""
+    asked: list[Handshake] = []
+
+    def ask(handshake: Handshake) -> Deferred[str | None]:
+        asked.append(handshake)
+        return Deferred()
+
+    hub = Hub({"slow": ask}, auth={"slow": {}}, nodes=("x",))
+    wire = hub.connect(None)
+    wire.send(LARGE)
+    assert asked[0].headers["x-fill"] == "x" * 3000
+    assert kept(wire.protocol) < 1000
+    wire.lose()
 
 
 @pytest.mark.proves("C-19", "C-20")
