@@ -257,14 +257,14 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run it; the exit status."""
     made = parser()
     options = made.parse_args(words)
-    if options.command == "completion":
-        sys.stdout.write(shtab.complete(made, options.shell) + "\n")
-        return 0
     codecs.register_error("gortcctl", escaped)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="gortcctl")
     try:
-        run(options)
+        if options.command == "completion":
+            sys.stdout.write(shtab.complete(made, options.shell) + "\n")
+        else:
+            run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 0

@@ -208,7 +208,7 @@ def test_letters_that_the_output_has_not(odd: Odd, encoding: str, command: str) 
 
 
 @pytest.mark.parametrize("reader", ["head -1", "true"])
-@pytest.mark.parametrize("command", ["users", "--json users", "stack", "top --rounds 3 --every 0.1"])
+@pytest.mark.parametrize("command", ["users", "--json users", "stack", "top --rounds 3 --every 0.1", "completion bash"])
 def test_a_reader_that_has_seen_enough(odd: Odd, reader: str, command: str) -> None:
     row = {"name": "x" * 100, "version": "1", "instances": 1, "total": 1, "failures": 0, "retired": False}
     answer = {"code": 0, "msg": "OK", "users": [row] * 3000, "slps": [row] * 3000, "counts": {}}
