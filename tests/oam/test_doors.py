@@ -26,7 +26,7 @@ FOREIGN = "rel_other.example_0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path, start=True)
+    made = Desk(tmp_path, start=True, trace_folder=str(tmp_path / "traces"))
     made.add("read", READER)
     made.add("operate", OPERATOR)
     yield made
