@@ -45,6 +45,11 @@ class Crowd(Generic[One]):
         if not there:
             del self._there[home]
 
+    @property
+    def most(self) -> int:
+        """So many has the household that has most there."""
+        return max(0, len(self._ranks) - 1)
+
     def oldest_of_most(self) -> One:
         """Of the household that has most there, the one that came first. (Of those that have as many, the one that has
         for longest.)"""

@@ -5,12 +5,14 @@ So an address that connects far too often is turned away as it is accepted; noth
 said nothing; and handshakes are read in turn, household by household, for some time each turn of the reactor and no
 longer: who is in already does not wait for who comes, nor one household for another. Who has begun one and who begins
 take turns, too: most that is asked of us is asked by the first words of TLS, and who goes on does not wait behind them.
+Where there is no room, whoever keeps us waiting makes some; where all wait for us, nobody else is accepted meanwhile.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +26,12 @@ from gortc.jsip.timers import Timers
 if TYPE_CHECKING:
     from gortc.settings import Settings
 
+LATE: Final = 1.0
+"""Who has begun, and has kept us waiting for so long in all, in seconds, makes room where there is none."""
+LOOKS: Final = 32
+"""Of so many is looked whether they are late, those first who have said nothing for longest."""
+REOPEN: Final = 0.25
+"""So often is looked whether there is room again, in seconds, besides whenever somebody leaves."""
 TELL_EVERY: Final = 1.0
 """Between two lines of the log about connections that are turned away, in seconds."""
 
@@ -32,6 +40,7 @@ class Door:
     """Of one server. With the setting `auth` as `loopback` it is `open`: nothing is limited.
 
     A connection at the door has `take_turn()`, which reads what it says, `begun`, whether it has said anything before,
+    `is_silent()`, whether nothing of it is there to be read, either, `owed`, for how long it has kept us waiting since,
     and `give_up()`, which ends it at once.
     """
 
@@ -47,10 +56,17 @@ class Door:
         self._journal = journal
         self._worked = worked
         self._crowd: Crowd[Any] = Crowd()
+        self._silent: dict[Any, None] = {}
+        """Who has said nothing yet, the oldest first."""
+        self._owing: dict[Any, float] = {}
+        """Who has begun and is to go on, and since when we wait for that; the one for whom we wait longest is first."""
+        self._outside: dict[Any, None] = {}
+        """Ports that accept nobody until there is room."""
         self._begun: Rounds[Any] = Rounds()
         self._beginners: Rounds[Any] = Rounds()
         self._next = [self._begun, self._beginners]
         self._turns = timers.queue(0, give_turns)
+        self._soon, self._later = timers.queue(0, reopen), timers.queue(REOPEN, reopen)
         self._accepts: Meter | None = None
         self._end = 0.0
         self._told_at: dict[str, float] = {}
@@ -103,19 +119,80 @@ class Door:
             self._told_at[reason] = now
             self._journal.note(reason, address, why)
 
-    def began(self, one: Any, address: str) -> None:
+    def began(self, one: Any, address: str, silent: bool = False) -> None:
         """A connection that has its handshake to make, of `address` as far as is known ("": not at all)."""
         self._crowd.add(one, self._home(one, address))
-        if (len(self._crowd) > self._room or self.connections > self.files) and not self.open:
-            # Who is honest is through in a moment. And whoever has one there does not make room for who has more.
-            last = self._crowd.oldest_of_most()
+        if self._is_full(1):
+            # Where nobody should go it came by a UNIX socket, whose port accepts all.
+            last = self._who_should_go() or self._crowd.oldest_of_most()
             self._journal.note(self.flood, last.address, f"{len(self._crowd) - 1} others are in theirs")
             self.done(last)
             last.give_up()
+        if silent and one in self._crowd:
+            self._silent[one] = None
 
     def done(self, one: Any) -> None:
         """It is not at the door any more, whatever came of it."""
         self._crowd.remove(one)
+        self._silent.pop(one, None)
+        self._owing.pop(one, None)
+        if self._outside and self not in self._soon:
+            self._soon.start(self)
+
+    # room
+
+    def has_room(self) -> bool:
+        """Whether another one may be accepted: there is room, or somebody would make some."""
+        if not self._is_full(0) or not len(self._crowd):
+            return True
+        return self._who_should_go() is not None
+
+    def wait(self, port: Any) -> None:
+        """There is none: `port` accepts nobody, but the system keeps whoever comes. It is told to `reopen()`."""
+        self._outside[port] = None
+        self._journal.counts["door full"] += 1
+        self._later.start(self)
+
+    def reopen(self) -> None:
+        """There may be room again."""
+        self._soon.stop(self)
+        self._later.stop(self)
+        ports, self._outside = self._outside, {}
+        for port in ports:
+            port.reopen()
+
+    def _is_full(self, more: int) -> bool:
+        """With one that has come, `more` is 1; before it has, 0."""
+        return not self.open and (len(self._crowd) >= self._room + more or self.connections >= self.files + more)
+
+    def _who_should_go(self) -> Any:
+        """Of the household that has most there, the oldest one: whoever is honest is through in a moment, and whoever
+        has one does not make room for who has more. Where all have one, who keeps us waiting; None where nobody does:
+        they wait for us."""
+        if self._crowd.most > 1:
+            return self._crowd.oldest_of_most()
+        while self._silent:
+            one = next(iter(self._silent))
+            if one.is_silent():
+                return one
+            del self._silent[one]  # it will knock
+        now = self.timers.clock.seconds()
+        for one, since in islice(self._owing.items(), LOOKS):
+            if one.owed + now - since > LATE:
+                return one
+        return None
+
+    def is_to_go_on(self, one: Any) -> None:
+        """`one` has been read, and has more to say before it can be let in."""
+        if one in self._crowd:
+            self._owing[one] = self.timers.clock.seconds()
+
+    def is_with_us(self, one: Any) -> None:
+        """`one` has said what we have waited for; it waits for us."""
+        self._silent.pop(one, None)
+        since = self._owing.pop(one, None)
+        if since is not None:
+            one.owed += self.timers.clock.seconds() - since
 
     def _home(self, one: Any, address: str) -> Hashable:
         """A proxy is no household: each of its connections is somebody else's."""
@@ -126,6 +203,7 @@ class Door:
     def knock(self, one: Any, ahead: bool = False) -> bool:
         """`one` has something to say. Whether it may at once, for nobody waits; else it waits for its turn, behind the
         others of its household, or `ahead` of them."""
+        self.is_with_us(one)
         now = self._worked()
         if self not in self._turns:  # the first one, this turn of the reactor
             self._turns.start(self)
@@ -164,7 +242,9 @@ class Door:
 
     def shut(self) -> None:
         """The server stops: whoever is at the door is sent away."""
-        self._turns.stop(self)
+        self._outside.clear()
+        for queue in (self._turns, self._soon, self._later):
+            queue.stop(self)
         for one in (*self._begun, *self._beginners):
             self.leave(one)
         for one in list(self._crowd):
@@ -175,3 +255,8 @@ class Door:
 def give_turns(door: Door) -> None:
     """Who waits at `door` may take theirs."""
     door.give_turns()
+
+
+def reopen(door: Door) -> None:
+    """There may be room at `door`."""
+    door.reopen()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from itertools import takewhile
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -62,15 +62,30 @@ class DoorPort(Port):
         """Somebody connects: take all who do, and turn away who does too often."""
         told = Told()
         door = self._door
-        # Where one makes room for another, its file is closed in the next turn.
-        accepts = takewhile(lambda _: door.connections <= door.files, range(ACCEPTS))
         try:
-            for accepted, address in _accept(told, accepts, self.socket, _reservedFD):
+            for accepted, address in _accept(told, self._places(), self.socket, _reservedFD):
                 self._meet(accepted, address)
         except Exception:  # as Twisted does: else the reactor would close the port
             self._logger.failure("a connection was not accepted")
         if told.failed:
             door.no_files(told.closed)
+
+    def _places(self) -> Iterator[None]:
+        """As long as another one may be accepted."""
+        door = self._door
+        for _ in range(ACCEPTS):
+            if door.connections > door.files:  # whoever makes room for another closes his file in the next turn
+                return
+            if not door.has_room():
+                self.stopReading()
+                door.wait(self)
+                return
+            yield
+
+    def reopen(self) -> None:
+        """There may be room at the door."""
+        if self.connected and not self.disconnecting:
+            self.startReading()
 
     def _meet(self, accepted: socket.socket, address: tuple[Any, ...]) -> None:
         if self._door.admits(address[0]) and not self._door.lacks_files(address[0]):
@@ -105,26 +120,38 @@ class Comer(Server):
         self._door = door
         self._silent = self._at_door = True
         self.bufferSize = SIP
+        self._whole = False
+        self.owed = 0.0
         self._deadline: TimerQueue[Comer] = door.timers.start(door.seconds, too_slow, self)
         self.doRead = self._knock  # type: ignore[method-assign]
         door.connections += 1
-        door.began(self, self.address)
+        door.began(self, self.address, silent=True)
 
     def _knock(self) -> ConnectionLost | ConnectionDone | None:
         """It has something to say; or it has gone without a word, for which nobody need wait."""
         if self._silent:
-            try:
-                gone = not self.socket.recv(1, socket.MSG_PEEK)
-            except BlockingIOError:
+            said = self._peek()
+            if said is None:
                 return None
-            except OSError:
-                gone = True
-            if gone:
+            if not said:
                 return CONNECTION_LOST
         if self._door.knock(self):
             return self._hear()
         self.stopReading()
         return None
+
+    def _peek(self) -> bytes | None:
+        """The first byte of what there is to be read, where there is any; b"" where it has gone."""
+        try:
+            return self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def is_silent(self) -> bool:
+        """Whether it has said nothing, though nobody may have read it yet."""
+        return self._silent and not self._peek()
 
     @property
     def begun(self) -> bool:
@@ -146,16 +173,25 @@ class Comer(Server):
         """Read what it says; with the first of it, all that a connection needs is made."""
         if self._silent:
             self._silent = False
-            self._door.done(self)  # its protocol is at the door in its place
             protocol: Any = self.server.factory.buildProtocol(self.getPeer())  # type: ignore[union-attr]
             self.protocol = protocol
             protocol.makeConnection(self)
             # It is read also where it was answered already: what nobody reads would reset it, and the answer be lost.
-        return Server.doRead(self) if self._at_door else None
+        why = Server.doRead(self) if self._at_door else None
+        if self._at_door and not self._whole and not self.disconnecting:
+            self._door.is_to_go_on(self)
+        return why
 
     def whole(self) -> None:
         """It has said all that it has to: what its handshake takes from now on is ours."""
+        self._whole = True
         self._deadline.stop(self)
+        self._door.is_with_us(self)
+
+    @property
+    def comer(self) -> Comer:
+        """Itself, also under TLS."""
+        return self
 
     def let_in(self) -> None:
         """Its handshake is over: from now on it is read as any other."""

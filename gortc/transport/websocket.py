@@ -163,7 +163,7 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         source = self.factory.admission.source(self.address, headers)
         if source.nearest != self.counted:  # it was not known before for whom a proxy connects
             self._count(source.nearest)
-            self.factory.door.began(self, source.nearest)
+            self.factory.door.began(getattr(self.transport, "comer", self), source.nearest)
         return Handshake(
             userid=self.name,
             address=source.address,
@@ -400,7 +400,8 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         except TooMany as many:
             self.failHandshake(many.reason, many.code)
         else:
-            self.factory.door.began(self, self.address)
+            if not hasattr(self.transport, "comer"):  # else it is at the door already
+                self.factory.door.began(self, self.address)
 
     def give_up(self) -> None:
         """There is no room for it at the door."""

@@ -456,6 +456,7 @@ def test_frames_are_read_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     hub.clock.advance(2)
     assert wire.transport.producerState == "paused"  # it does not read
     wire.protocol.resumeProducing()
+    hub.clock.advance(0)
     assert wire.transport.producerState == "producing"
     wire.send(b"".join(frame("x") for _ in range(30)))
     wire.lose()

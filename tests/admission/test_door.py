@@ -40,7 +40,12 @@ class Knocker:
         self.place = place
         self.address = address
         self.words = words
-        self.begun = self.over = False
+        self.begun = self.over = self.said = False
+        self.owed = 0.0
+
+    def is_silent(self) -> bool:
+        """Whether nothing of it is there."""
+        return not self.said
 
     def knock(self) -> None:
         """It has something to say."""
@@ -88,7 +93,7 @@ class Place:
         """Connections of these."""
         made = [Knocker(self, address) for address in addresses]
         for one in made:
-            self.door.began(one, one.address)
+            self.door.began(one, one.address, silent=True)
         return made
 
     def turn(self) -> list[str]:
@@ -168,8 +173,115 @@ def test_who_has_most_there_makes_room() -> None:
     assert place.lines[0] == ("handshake flood", "192.0.2.66")
 
 
+class Gate:
+    """In place of a port."""
+
+    def __init__(self) -> None:
+        self.reopened = 0
+
+    def reopen(self) -> None:
+        """There may be room."""
+        self.reopened += 1
+
+
 @pytest.mark.proves("C-72")
-def test_of_many_households_the_oldest_makes_room() -> None:
+def test_nobody_is_pushed_out_who_waits_for_us() -> None:
+    """Where no household has two there nobody else is accepted, until somebody leaves, or keeps us waiting."""
+    place = Place(handshaking=3, turn=STEP)
+    ones = place.comes("192.0.2.1", "192.0.2.2", "192.0.2.3")
+    assert place.door.has_room()
+    for one in ones:
+        one.said = True
+    assert not place.door.has_room()
+    for one in ones:
+        one.knock()
+    place.clock.advance(30)
+    assert not place.door.has_room()
+    gate = Gate()
+    place.door.wait(gate)
+    place.turn()
+    assert gate.reopened == 0
+    place.door.done(ones[1])
+    assert gate.reopened == 0
+    place.turn()
+    assert gate.reopened == 1
+    assert place.door.has_room()
+    place.comes("192.0.2.4")[0].said = True
+    place.door.wait(gate)
+    place.clock.advance(0.25)
+    assert gate.reopened == 2
+    assert not any(one.over for one in ones)
+    assert not place.clock.getDelayedCalls() or place.door.waiting
+
+
+@pytest.mark.proves("C-72")
+def test_who_has_said_nothing_makes_room_the_oldest_first() -> None:
+    """Also where what it has said was not read yet: it is looked at."""
+    place = Place(handshaking=4)
+    ones = place.comes("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
+    ones[0].said = ones[2].said = True
+    late = []
+    for at in (5, 6, 7):
+        assert place.door.has_room()
+        late += place.comes(f"192.0.2.{at}")
+    assert [one.over for one in ones] == [False, True, False, True]
+    assert [one.over for one in late] == [True, False, False]
+    for one in late:
+        one.said = True
+    assert not place.door.has_room()
+
+
+@pytest.mark.proves("C-72")
+def test_who_keeps_us_waiting_makes_room() -> None:
+    """After a second in all, however often it says a little; what it waits for us is not its own."""
+    place = Place(handshaking=3, turn=STEP)
+    drips, whole, honest = place.comes("192.0.2.1", "192.0.2.2", "192.0.2.3")
+    for one in (drips, whole, honest):
+        one.said, one.words = True, 99
+        place.door.knock(one)
+        place.door.leave(one)
+    for _ in range(4):
+        place.door.is_to_go_on(drips)
+        place.clock.advance(0.24)
+        place.door.knock(drips)
+        place.door.leave(drips)
+        place.clock.advance(5)
+    place.door.is_to_go_on(honest)
+    place.clock.advance(0.03)
+    assert not place.door.has_room()
+    place.door.is_to_go_on(drips)
+    assert not place.door.has_room()
+    place.clock.advance(0.05)
+    assert place.door.has_room()
+    place.comes("192.0.2.4")
+    assert [one.over for one in (drips, whole, honest)] == [True, False, False]
+
+
+@pytest.mark.proves("C-72")
+def test_who_has_two_makes_room_first() -> None:
+    """Before anybody who says nothing."""
+    place = Place(handshaking=3)
+    (silent,) = place.comes("192.0.2.1")
+    many = place.comes("192.0.2.2", "192.0.2.2")
+    for one in many:
+        one.said = True
+    assert place.door.has_room()
+    place.comes("192.0.2.3")
+    assert [one.over for one in (silent, *many)] == [False, True, False]
+
+
+def test_where_files_run_out_nobody_is_pushed_out_who_waits_for_us() -> None:
+    place = Place()
+    place.door.files = place.door.connections = 10
+    assert place.door.has_room()  # it is accepted, to be told that it can't be
+    (one,) = place.comes("192.0.2.1")
+    assert place.door.has_room()
+    one.said = True
+    assert not place.door.has_room()
+
+
+@pytest.mark.proves("C-72")
+def test_of_many_households_who_say_nothing_the_oldest_makes_room() -> None:
     place = Place(handshaking=3)
     ones = place.comes(*(f"2001:db8:0:{at}::1" for at in range(10)))
     assert [one.over for one in ones] == [True] * 7 + [False] * 3

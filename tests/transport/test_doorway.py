@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,14 @@ class Street:
         listening(self.reactor, text, self.door).listen(self.factory).addCallback(self.ports.append)
         (self.port,) = self.ports
 
+    def proxies(self, *addresses: str) -> None:
+        """Each connection of theirs is somebody else's."""
+        self.door.configure(evolve(self.settings, proxies=addresses))
+
+    def has_read(self, number: int) -> bool:
+        """Whether it has read what so many say."""
+        return [one.got for one in self.made] == [b"hello"] * number
+
     def fail(self) -> None:
         """Something has raised."""
         self.failures += 1
@@ -153,7 +162,7 @@ def test_nothing_is_made_for_who_says_nothing(street: Street) -> None:
     assert [one.got for one in street.made] == [b"hello"]
     street.clients[3].sendall(b" world")
     street.reactor.until(lambda: street.made[0].got == b"hello world")
-    assert len(street.door) == 9  # what was made counts for itself
+    assert len(street.door) == 10
 
 
 def test_who_goes_without_a_word_is_not_waited_for(street: Street) -> None:
@@ -186,11 +195,11 @@ def test_the_time_at_the_door_is_one(street: Street) -> None:
     """Whatever was said in it."""
     street.connect()
     street.connect().sendall(b"hello")
-    street.reactor.until(lambda: street.made and street.made[0].got and len(street.door) == 1)
+    street.reactor.until(lambda: street.made and street.made[0].got and len(street.door) == 2)
     street.reactor.advance(9.9)
     street.reactor.turn()
     assert street.made[0].over == 0
-    assert len(street.door) == 1
+    assert len(street.door) == 2
     street.reactor.advance(0.1)
     street.reactor.until(lambda: street.made[0].over)
     assert len(street.door) == 0
@@ -290,7 +299,7 @@ def test_they_go_while_it_changes_who_is_a_proxy() -> None:
     street = Street(accepts=None, turn=1e-9)
     for _ in range(5):
         street.connect().sendall(b"hello")
-    street.reactor.until(lambda: len(street.door) - street.door.waiting == 0 and len(street.door) == 3)
+    street.reactor.until(lambda: street.door.waiting == 3 and len(street.door) == 5)
     made = len(street.made)
     street.door.configure(evolve(street.settings, proxies=("127.0.0.0/8",)))
     for one in list(street.door._beginners):
@@ -345,6 +354,61 @@ def test_a_port_goes_on_whatever_comes(street: Street, monkeypatch: pytest.Monke
     monkeypatch.undo()
     street.connect()
     street.reactor.until(lambda: len(street.door) == 1)
+
+
+@pytest.mark.proves("C-72")
+def test_who_comes_waits_outside_where_all_wait_for_us() -> None:
+    """Nobody is reset: the system keeps them, and each is accepted as another one leaves."""
+    street = Street(accepts=None, handshaking=3)
+    street.proxies("127.0.0.1")
+    for _ in range(8):
+        street.connect().sendall(b"hello")
+    for left in (5, 4, 3, 2, 1, 0):
+        there = 8 - left
+        street.reactor.until(partial(street.has_read, there))
+        for one in street.made:
+            one.transport.whole()  # type: ignore[union-attr]
+        for _ in range(10):
+            street.reactor.advance(0.25)
+            street.reactor.turn()
+        assert (street.port.sessionno, len(street.door)) == (there, 3)
+        street.made[5 - left].transport.let_in()  # type: ignore[union-attr]
+    assert street.journal.counts["handshake flood"] == 0
+    assert sum(one.over for one in street.made) == 0
+    street.close()
+
+
+@pytest.mark.proves("C-72")
+def test_who_says_nothing_does_not_keep_others_outside() -> None:
+    street = Street(accepts=None, handshaking=3)
+    street.proxies("127.0.0.1")
+    for _ in range(5):
+        street.connect()
+    street.reactor.until(lambda: street.port.sessionno == 5)
+    street.connect().sendall(b"hello")
+    street.reactor.until(lambda: street.made and street.made[0].got)
+    assert street.journal.counts["handshake flood"] == 3
+    for client in street.clients[:3]:
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    street.close()
+
+
+def test_a_port_that_is_closed_is_not_opened_again() -> None:
+    street = Street(accepts=None, handshaking=1)
+    street.connect().sendall(b"hello")
+    street.reactor.until(lambda: street.made and street.made[0].got)
+    street.made[0].transport.whole()  # type: ignore[union-attr]
+    street.connect()
+    street.reactor.until(lambda: street.journal.counts["door full"])
+    street.port.stopListening()
+    street.made[0].transport.let_in()  # type: ignore[union-attr]
+    street.reactor.turn()
+    assert street.port not in street.reactor.getReaders()
+    assert street.port.sessionno == 1
+    for client in street.clients:
+        client.close()
+    street.reactor.until(lambda: not street.reactor.getReaders())
 
 
 @contextmanager
