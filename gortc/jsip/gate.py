@@ -6,10 +6,11 @@ the others, and all running ones, go well.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from math import ceil, inf
 from random import random
-from string import ascii_letters, ascii_lowercase
+from string import ascii_letters
 from typing import TYPE_CHECKING, Any, Final
 from unicodedata import normalize
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gortc.jsip.syntax import Syntax
 
 ASSERTED: Final = "P-Asserted-Identity"
-LETTERS: Final = b"passertedidentity"
+SPELT: Final = re.compile("[^a-z]*".join("passertedidentity"), re.ASCII | re.IGNORECASE)
 LONGEST: Final = 64
 """So many characters of a name beyond ASCII are folded."""
 SHORTEST: Final = 15
@@ -104,13 +105,13 @@ def asserts(name: str) -> bool:
     needs it.
     """
     if name.isascii():
-        return LETTERS in name.encode().translate(LOWER, NO_LETTERS)
+        return SPELT.search(name) is not None
     return len(name) > LONGEST or _folds(name)
 
 
 @lru_cache(maxsize=4096)  # as many as a message has: each copy of it asks again. None is long, so they take 2 MB
 def _folds(name: str) -> bool:
-    return LETTERS in name.translate(FOLDED).encode("ascii", "ignore").translate(LOWER, NO_LETTERS)
+    return SPELT.search(name.translate(FOLDED)) is not None
 
 
 def _folded() -> dict[int, str]:
@@ -131,7 +132,6 @@ def _letters(text: str) -> str:
     return normalize("NFKD", text).upper().casefold().encode("ascii", "ignore").translate(None, NO_LETTERS).decode()
 
 
-LOWER: Final = bytes.maketrans(ascii_letters.encode(), (ascii_lowercase * 2).encode())
 NO_LETTERS: Final = bytes(set(range(256)) - set(ascii_letters.encode()))
 FOLDED: Final = _folded()
 

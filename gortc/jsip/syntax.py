@@ -51,8 +51,9 @@ SHORT: Final = 200
 BARE: Final = ("Type", "Request-URI", "From", "To", "DialogueID", "CSeq", "RelatedID")
 
 HALF: Final = re.compile(
-    rb"\\u[dD][89aAbB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|(?<!\\u[dD][89aAbB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"\\u(?: [dD][89aAbB][0-9a-fA-F]{2} (?! \\u[dD][c-fC-F][0-9a-fA-F]{2} )"
+    rb"| (?<! \\u[dD][89aAbB][0-9a-fA-F]{2}\\u ) [dD][c-fC-F][0-9a-fA-F]{2} )",
+    re.VERBOSE,
 )
 """Half a surrogate pair, where no escaped backslash stands before it: RFC 8259 section 8.2."""
 ESCAPED: Final = rb"\\"
