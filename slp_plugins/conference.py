@@ -14,11 +14,12 @@ An INFO or MESSAGE goes to all sessions of the member that its header `Member` n
 `Member` = the sender. A re-INVITE gets 488, for nobody is there to take its offer; OPTIONS what an INVITE would get;
 anything else 405.
 
-What a word costs is bound. A session with `unanswered_max` requests unanswered, or whose user leaves `user_bytes` of
-them unanswered in all its sessions, gets no more, and a word that `Member` would make larger than a message may be does
-not reach it either: the sender's 200 says in `Missed` how many sessions have missed the word; it is 480, or 413, where
-nobody has heard it. Who has missed an event gets the roster again, once it has nothing unanswered. A word with which
-the unanswered ones of the room would have more than `room_bytes` gets 503. All copies of a word share its Body.
+What a word costs is bound. Whose user leaves `unanswered_max` requests, or `user_bytes` of them, unanswered in all its
+sessions, gets no more; a word that `Member` would make larger than a message may be does not reach a session either,
+nor one for which the sender has no memory left: the sender's 200 says in `Missed` how many sessions have missed the
+word; it is 480, or 413, where nobody has heard it. Who has missed an event gets the roster again, once it has nothing
+unanswered. A word with which the unanswered ones of the room would have more than `room_bytes` gets 503. All copies of
+a word share its Body.
 
 The instance ends with its last member. Written at the level below coroutines: one entry for every message of every leg.
 
@@ -76,6 +77,8 @@ class Room:
         """Those of the words that are not answered."""
         self.owed: Counter[str] = Counter()
         """The same, by who has not answered them: whatever its From says, it has one channel."""
+        self.waiting: Counter[str] = Counter()
+        """How many they are, by the same."""
         self.behind: dict[Member, None] = {}
         """Who has missed an event."""
 
@@ -158,7 +161,8 @@ class Room:
             was = self.presence(member.who)
             del self.members[leg]
             self.behind.pop(member, None)
-            self.settle(member, sum(member.unanswered.values()))
+            for size in member.unanswered.values():
+                self.settle(member, size)
             self.announce(member, was)
             self.make_good(member)
 
@@ -237,36 +241,44 @@ class Room:
         if self.bytes + size * len(targets) > self.task.context.config["room_bytes"]:
             self.task.answer(request, 503, headers={"Reason": "too much waits to be answered", "Retry-After": 5})
             return
-        for target in targets:
-            self.send(target, request.method, size, headers=headers)
-        missed = len(others) - len(targets)
-        if missed and not targets:
+        heard, most = 0, self.task.context.config["unanswered_max"]
+        for target in targets:  # somebody with several sessions may have room for one
+            if self.waiting[target.debtor] < most and self.send(target, request.method, size, headers=headers):
+                heard += 1
+        missed = len(others) - heard
+        if missed and not heard:
             self.task.answer(request, 480, headers={"Reason": "too much waits to be answered", "Missed": missed})
         else:
             self.task.answer(request, 200, headers={"Missed": missed} if missed else None)
 
-    def send(self, member: Member, method: str, size: int, body: Any = None, headers: Any = None) -> None:
-        """Send a request of `size` bytes, which counts until it is answered."""
+    def send(self, member: Member, method: str, size: int, body: Any = None, headers: Any = None) -> bool:
+        """Send a request of `size` bytes, which counts until it is answered; whether it has gone its way."""
         request = self.task.request(member.leg, method, body, headers)
         member.unanswered[request] = size
         self.bytes += size
         self.owed[member.debtor] += size
+        self.waiting[member.debtor] += 1
+        return not member.leg.has_failed(request)
 
     def settle(self, member: Member, size: int) -> None:
-        """So many bytes are answered, or will never be."""
+        """One of so many bytes is answered, or will never be."""
+        debtor = member.debtor
         self.bytes -= size
-        self.owed[member.debtor] -= size
-        if not self.owed[member.debtor]:
-            del self.owed[member.debtor]
+        self.owed[debtor] -= size
+        self.waiting[debtor] -= 1
+        if not self.waiting[debtor]:
+            del self.owed[debtor], self.waiting[debtor]
 
     def answered(self, response: Response) -> None:
         """One waits no longer. Who has missed something, and has nothing unanswered any more, gets the roster."""
         member = self.members.get(response.session)
         if member is None:
             return
-        self.settle(member, member.unanswered.pop(response.request, 0))
+        size = member.unanswered.pop(response.request, None)
+        if size is not None:
+            self.settle(member, size)
         if response.local and response.code != 408:  # it has not come there
-            if response.code == 480 and response.request.get("Member") is None:
+            if response.code in (480, 503) and response.request.get("Member") is None:
                 self.behind[member] = None
             return
         self.make_good(member)
@@ -279,8 +291,9 @@ class Room:
     def is_open(self, member: Member) -> bool:
         """Whether it may be sent one more."""
         config = self.task.context.config
+        debtor = member.debtor
         return bool(
-            len(member.unanswered) < config["unanswered_max"] and self.owed.get(member.debtor, 0) < config["user_bytes"]
+            self.waiting.get(debtor, 0) < config["unanswered_max"] and self.owed.get(debtor, 0) < config["user_bytes"]
         )
 
     def refuse(self, request: Request) -> None:

@@ -198,6 +198,11 @@ class Session:
         """Send the stack's own ACK for `invite`."""
         self.layer.below.send_request(self.related(ACK, invite))
 
+    def has_failed(self, request: Request) -> bool:
+        """Whether a request of ours has not gone out: its local response comes in a moment."""
+        transaction = self.transactions.get(request.cseq)
+        return transaction is not None and transaction.refusal is not None
+
     def refuse_own(self, request: Request, code: int) -> None:
         """Answer a request of the service that may not be sent: a local response, after its call has returned."""
         self.layer.own_refused.start(response(request, code, local=True))

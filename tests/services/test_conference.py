@@ -10,6 +10,8 @@ import orjson
 import pytest
 from twisted.python.failure import Failure
 
+from gortc.admission.limits import Limits
+from gortc.jsip.gate import Guest
 from gortc.jsip.message import CSEQ_MAX, Headers, Request
 from gortc.testing import Lab, Talk, User
 from slp_plugins.conference import Conference
@@ -503,6 +505,63 @@ def test_a_member_that_does_not_answer_misses_what_is_too_much() -> None:
     leave(second, talks[0])
     leave(talks[0])
     lab.check_empty()
+
+
+def test_what_a_user_leaves_unanswered_is_counted_in_all_its_sessions() -> None:
+    """However often it has joined: whoever speaks pays for what waits."""
+    lab = Lab(Conference(), config={"conference": {"unanswered_max": 4}})
+    talks = crowd(lab, 2)
+    for at in range(2):
+        again = talks[1].user.call(f"room{at}", Router=ROOM)
+        again.expect(200)
+        again.ack()
+        told(again, event="roster", members=["user0@gortc.local", "user1@gortc.local"])
+        talks.append(again)
+    talks[0].send("MESSAGE", "one")
+    talks[0].expect(200, Missed=None)
+    talks[0].send("MESSAGE", "two")
+    assert talks[0].expect(200)["Missed"] == 2
+    talks[0].send("MESSAGE", "three")
+    assert talks[0].expect(480, Reason="too much waits to be answered")["Missed"] == 3
+    assert [message["Body"] for message in answer_all(talks[1:])] == ["one", "one", "one", "two"]
+    talks[0].send("MESSAGE", "four")
+    talks[0].expect(200, Missed=None)
+    answer_all(talks[1:])
+    for talk in talks[:0:-1]:
+        talk.bye()
+        talk.expect(200)
+    told(talks[0], event="left", member="user1@gortc.local")
+    leave(talks[0])
+    lab.check_empty()
+
+
+def test_copies_for_which_the_sender_has_no_memory_are_missed() -> None:
+    """It is told how many, as of others; who has missed an event for want of another's gets the roster."""
+    lab = Lab(Conference(), limits=Limits(memory=120_000, memory_connection=1, memory_user=30_000, methods={}))
+    talks = crowd(lab, 30)
+    for talk in talks:
+        talk.user.channel.meet(Guest(talk.user.name, "192.0.2.1", asserted=talk.user.name, limited=True, told=False))
+    talks[0].send("MESSAGE", "one")
+    missed = talks[0].expect(200)["Missed"]
+    heard = answer_all(talks[1:])
+    assert 0 < missed == 29 - len(heard) < 29
+    talks[0].send("MESSAGE", "two", Member="user1@gortc.local")
+    talks[0].expect(200, Missed=None)
+    answer_all(talks)
+    joiner = lab.user("late")
+    joiner.channel.meet(Guest(joiner.name, "192.0.2.2", asserted=joiner.name, limited=True, told=False))
+    talk = joiner.call("room1", Router=ROOM)
+    talk.expect(200)
+    talk.ack()
+    lab.advance()
+    joined = [message["Body"] for message in answer_all([*talks, talk])].count(
+        {"event": "joined", "member": talk.user.name}
+    )
+    assert 0 < joined < 30
+    talks[0].send("MESSAGE", "three")  # whoever has answered that has room for more
+    answer_all(talks)
+    made_good = [message["Body"]["event"] for message in answer_all(talks)]
+    assert made_good.count("roster") > 0
 
 
 def test_a_user_who_answers_nothing_fills_its_own_share_only() -> None:
