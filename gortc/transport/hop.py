@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from gortc.jsip.gate import NO_HOSTS, Guest
 from gortc.transport.channels import Channels, Connection, PeerChannel, is_first
 from gortc.transport.window import Window, read_own, seen
+
+TOKEN_MAX: Final = 256
+"""So many characters has a token to resume with, at most."""
 
 
 class Hop(PeerChannel):
     """The channel to `route` (`gortc.transport.route.Route`). `outbound` keeps it connected while it is used.
 
     `dialled`: no route of the settings leads there; then `payer` is for whom it was, "" where that is nobody with
-    limits. `trouble` says why there is no connection to be had for now; meanwhile nobody waits to open a dialogue.
+    limits. `inward`: a route has led there, so that it may be in a network of ours. `trouble` says why there is no
+    connection to be had for now; meanwhile nobody waits to open a dialogue.
     """
 
-    __slots__ = ("dialled", "outbound", "payer", "route")
+    __slots__ = ("dialled", "inward", "outbound", "payer", "route")
 
     def __init__(
         self, channels: Channels, route: Any, outbound: Any, hosts: frozenset[str] = NO_HOSTS, payer: str = ""
@@ -26,6 +30,7 @@ class Hop(PeerChannel):
         self.route = route
         self.outbound = outbound
         self.payer = payer
+        self.inward = bool(hosts)
         self.stand_for(hosts)
 
     def stand_for(self, hosts: frozenset[str]) -> None:
@@ -73,8 +78,8 @@ class Hop(PeerChannel):
         fields: dict[str, object] = value if isinstance(value, dict) else {}
         token = fields.get("token")
         window = self.window
-        if name not in ("new", "resumed") or not isinstance(token, str):
-            raise ValueError(f"no first frame: {name}")
+        if name not in ("new", "resumed") or not isinstance(token, str) or len(token) > TOKEN_MAX:
+            raise ValueError(f"no first frame with a token: {name}")
         if name == "resumed":
             number = seen(fields.get("seen"))
             if window is None or not window.reaches(number):

@@ -15,10 +15,10 @@ from twisted.internet.tcp import Connection
 from gortc.jsip.memory import effort
 from gortc.jsip.meter import Allowance
 from gortc.transport.frames import PING, frame, is_pong, split
+from gortc.transport.partial import Partial
 from gortc.transport.stall import Stall
 
 if TYPE_CHECKING:
-    from gortc.jsip.memory import Held
     from gortc.transport.channels import Channels, PeerChannel
 
 OPEN: Final = 3  # Autobahn's STATE_OPEN
@@ -27,8 +27,6 @@ BUFFER: Final = 8192
 SLICE: Final = 32
 """So many frames that came the long way are read at a time: a turn of the reactor must not be one peer's."""
 ALL: Final = 1 << 62
-PIECE: Final = 48
-"""So many bytes a piece of a message takes beside what is in it."""
 
 
 class Reading:
@@ -69,8 +67,7 @@ class Line:
         self.most = SLICE if self._allowance is not None else ALL
         self.more = False
         self.held: list[bytes] | None = None
-        self._unread: Held | None = None
-        """What has come of a message that is not whole yet."""
+        self._partial = Partial()
 
     def read(self, data: bytes) -> None:
         """Take what one read brought."""
@@ -175,17 +172,7 @@ class Line:
 
     def hold_part(self, size: int, pieces: int) -> None:
         """So many bytes of a message that is not whole yet are there, or will be, in so many pieces."""
-        account = self._channel.account
-        if account is None or (not size and self._unread is None):
-            return
-        if not size:
-            self._unread = None
-            return
-        if self._unread is None:
-            self._unread = account.hold(0)
-        self._unread.add(size + PIECE * pieces - self._unread.size)
-        if account.is_over():
-            self._unread = None
+        if self._partial.is_too_much(self._channel.account, size, pieces):
             self._protocol.drop_greedy(size)
 
     @property

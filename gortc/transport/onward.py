@@ -22,6 +22,7 @@ from gortc.jsip.meter import Allowance
 from gortc.transport.frames import is_utf8
 from gortc.transport.headers import END, excess, forget
 from gortc.transport.life import Mortal, given_up
+from gortc.transport.partial import Partial, gathered
 from gortc.transport.route import Route
 from gortc.transport.stall import Stall
 from gortc.transport.tls import NEEDS, Trusted, failure, is_tls
@@ -35,15 +36,20 @@ if TYPE_CHECKING:
 
 PROTOCOL_ERROR = 1002
 REPLACED = 4001
+LITTLE = 1024
+"""So many bytes are read at a time."""
+TURN = 256
+"""When so many frames of a next hop that has limits have been read, others have their turn."""
 
 
 @implementer(IStreamClientEndpoint)
 class HopEndpoint:
-    """Another endpoint, which tells its link why an attempt has failed."""
+    """Another endpoint, the `way`, which tells its link why an attempt has failed."""
 
-    def __init__(self, link: Link, endpoint: IStreamClientEndpoint) -> None:
+    way: IStreamClientEndpoint
+
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._endpoint = endpoint
 
     def __repr__(self) -> str:
         url: str = self._link.hop.route.url
@@ -51,7 +57,7 @@ class HopEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:  # noqa: N803
         """As the interface has it."""
-        connecting: Deferred[Any] = self._endpoint.connect(protocolFactory)
+        connecting: Deferred[Any] = self.way.connect(protocolFactory)
         self._link.begin(connecting)
         return connecting.addErrback(self._failed)
 
@@ -110,10 +116,11 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self._watch: Any = None
         self._hushed: Any = None
         self._count = 0
-        """How many frames this read has had."""
-        guest, rate = self._hop.guest, link.outbound.settings.limits.frames
-        limited = guest is not None and guest.limited and rate is not None
-        self._allowance = Allowance(rate.per_second, rate.burst) if limited and rate is not None else None
+        """How many frames have been read lately."""
+        self._unread = b""
+        """What has come and must wait."""
+        self._partial = Partial()
+        self._allowance: Allowance | None = None
 
     # up
 
@@ -158,14 +165,39 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
             self._hop.arrive(self)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Whatever arrives proves life; who has limits is read no faster than its frames may come."""
-        self._heard = self._outbound.timers.clock.seconds()
-        self._count = 0
-        super().dataReceived(data)
-        if self._allowance is not None and self._count:
-            wait = self._allowance.spend(self._heard, self._count)
-            if wait > 0.0:
-                self.hush(wait)
+        """Whatever arrives proves life."""
+        self._unread += data
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """A little at a time, for Autobahn copies what is left of a read for each frame in it; and of who has limits no
+        more than may come, nor so much at a time that others wait."""
+        now = self._heard = self._outbound.timers.clock.seconds()
+        allowance = self._allowed()
+        turn = 0
+        while self._unread and self._hushed is None:
+            data, self._unread = self._unread[:LITTLE], self._unread[LITTLE:]
+            self._count = 0
+            super().dataReceived(data)
+            turn += self._count
+            if allowance is not None and self._count:
+                wait = allowance.spend(now, self._count)
+                if wait > 0.0 or turn > TURN:
+                    self.hush(wait)
+        size, pieces = gathered(self)
+        if self._partial.is_too_much(self._hop.account, size + len(self._unread), pieces):
+            self._drop("no memory", f"{size} bytes of a message that is not whole")
+            self.data = self._unread = b""
+            self.message_data = self.frame_data = None
+
+    def _allowed(self) -> Allowance | None:
+        """Whether it has limits may change: its route may go."""
+        guest, rate = self._hop.guest, self._outbound.settings.limits.frames
+        if guest is None or not guest.limited or rate is None:
+            self._allowance = None
+        elif self._allowance is None:
+            self._allowance = Allowance(rate.per_second, rate.burst)
+        return self._allowance
 
     def onFrameEnd(self) -> bool | None:  # noqa: N802
         """Whatever it is."""
@@ -212,15 +244,20 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         return True
 
     def hush(self, seconds: float) -> None:
-        """It sends more than it may: read nothing for so long."""
-        if self._hushed is None and self.state == self.STATE_OPEN:
+        """It sends more than it may: read nothing for so long, though it is to close."""
+        if self._hushed is None and self.state != self.STATE_CLOSED:
             self.transport.pauseProducing()
             self._hushed = self.timers.start(ceil(seconds * 10) / 10, listen, self)
 
     def listen(self) -> None:
         """Read again."""
         self._hushed = None
-        if self._stall is None:
+        self._resume()
+
+    def _resume(self) -> None:
+        if self._hushed is None and self._stall is None and self._unread:
+            self._read_on()
+        if self._hushed is None and self._stall is None:
             self.transport.resumeProducing()
 
     def close(self, code: int, reason: str) -> None:
@@ -239,9 +276,8 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
     def resumeProducing(self) -> None:  # noqa: N802
         """It reads again."""
         self._stall = None
-        if self._hushed is None:
-            self.transport.resumeProducing()
-        self._tell_stall(False)
+        self._tell_stall(False)  # which may write so much that it stalls again
+        self._resume()
 
     def _tell_stall(self, stalled: bool) -> None:
         if self._hop.connection is self:
@@ -276,6 +312,8 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802
         """The connection has gone."""
         self._leave()
+        self._unread = b""
+        self._partial = Partial()
         broken = failure(reason.value)
         super().connectionLost(Failure(ConnectionLost(broken)) if broken else reason)
         replaced = self.remoteCloseCode == REPLACED  # by another node of our name: let it be, for a while

@@ -51,6 +51,8 @@ class Outbound:
         self._spent.trouble = "too many hosts are dialled for you"
         self._unusable = Nowhere(503)
         self._unusable.trouble = "no connection can be made to this host"
+        self._gone = Nowhere(503)
+        self._gone.trouble = "the route to this host has gone, and dialogues go on there"
         times = settings.times
         self._patience = timers.queue(times.connect, lose_patience)
         self._idle = timers.queue(times.idle, close_idle)
@@ -59,14 +61,19 @@ class Outbound:
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
-        """Where hosts are from now on. Who has no route any more may open nothing here."""
+        """Where hosts are from now on. Who has no route any more may open nothing here, and nobody there: it may be in
+        a network of ours."""
         self.settings = settings
         self._hosts: dict[Route, frozenset[str]] = {}
         for host, route in settings.routes.items():
             self._hosts[route] = self._hosts.get(route, NO_HOSTS) | {host}
         self._places = {route.place: route for route in self._hosts if route.secure}
-        for hop in self.hops.values():
-            hop.stand_for(self._hosts.get(hop.route, NO_HOSTS))
+        for hop in list(self.hops.values()):
+            hosts = self._hosts.get(hop.route, NO_HOSTS)
+            hop.stand_for(hosts)
+            if hosts and not hop.inward:
+                hop.inward = True
+                self._links[hop].lead(self.reactor)
 
     def route(self, uri: URI, owner: Owner | None = None) -> Channel | None:
         """The channel for a first request to a host that is not ours, of `owner`'s; None where there is no way to
@@ -75,9 +82,13 @@ class Outbound:
         if route is None:
             return None
         hop = self.hops.get(route)
-        if hop is not None:
-            return hop
         hosts = self._hosts.get(route, NO_HOSTS)
+        if hop is not None:
+            if hosts or not hop.inward:
+                return hop
+            if hop.sessions:
+                return self._gone
+            self.drop(hop, DONE, "its route has gone")
         payer = "" if hosts or owner is None else pays(owner.asker)
         if not hosts:
             if sum(hop.dialled for hop in self.hops.values()) >= self.settings.hops_max:
@@ -121,7 +132,7 @@ class Outbound:
 
     def sessions(self) -> Iterator[Session]:
         """Every session of every hop."""
-        for hop in (*self.hops.values(), self._full, self._spent, self._unusable):
+        for hop in (*self.hops.values(), self._full, self._spent, self._unusable, self._gone):
             yield from hop.sessions.values()
 
     def hurry(self, hop: Hop) -> None:
@@ -148,7 +159,7 @@ class Outbound:
 
     def give_up(self, hop: Hop) -> None:
         """Now."""
-        if hop in self._links and hop.trouble and not hop.sessions:
+        if hop in self._links and hop.dialled and hop.trouble and not hop.sessions:
             self.drop(hop, DONE, "unreachable")
 
     def close_idle(self, hop: Hop) -> None:
@@ -214,9 +225,14 @@ class Link:
         self._pause = 0.0
         self._attempt: Deferred[Any] | HopProtocol | None = None
         factory = HopFactory(self, outbound.reactor)
-        endpoint = HopEndpoint(self, reach(hop.route, reactor, outbound.settings.times.connect))
-        self._service = ClientService(endpoint, factory, self._delay, outbound.reactor)
+        self._endpoint = HopEndpoint(self)
+        self.lead(reactor)
+        self._service = ClientService(self._endpoint, factory, self._delay, outbound.reactor)
         self._service.startService()
+
+    def lead(self, reactor: Any) -> None:
+        """From now on it is connected by `reactor`. Raises what `reach` raises."""
+        self._endpoint.way = reach(self.hop.route, reactor, self.outbound.settings.times.connect)
 
     def stop(self) -> Deferred[Any]:
         """Connect no more, and close."""

@@ -32,6 +32,7 @@ from gortc.transport.headers import END, excess, forget, read_headers
 from gortc.transport.life import Mortal, given_up
 from gortc.transport.line import Line, Reading
 from gortc.transport.names import BadName, channel_name
+from gortc.transport.partial import gathered
 from gortc.transport.tls import failure, peer_certificate
 
 if TYPE_CHECKING:
@@ -283,13 +284,7 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
         """The long way: what is not a whole text frame."""
         line = self._line
         super().dataReceived(data)
-        size, pieces = len(self.data), 0
-        if self.state != self.STATE_OPEN:  # Autobahn throws away what comes now, however much was announced
-            size = 0
-        elif self.inside_message:
-            size += self.message_data_total_length
-            pieces = len(self.message_data or ()) + len(self.frame_data or ())
-        line.hold_part(size, pieces)
+        line.hold_part(*gathered(self))
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
         """A message that came the long way."""

@@ -117,7 +117,8 @@ def test_what_it_may_not_open_costs_nothing_of_its_limits() -> None:
     far = Far(limits=Limits(methods={"MESSAGE": rate}, requests=rate))
     hosts = far.hop.guest.hosts  # type: ignore[union-attr]
     far.hop.stand_for(frozenset())
-    assert far.codes(5) == [403] * 5
+    assert far.codes(3) == [403] * 3
+    far.net.advance(1)  # it was not read from
     far.hop.stand_for(hosts)
     assert far.codes(3)[:2] == [480, 480]
 
@@ -434,6 +435,76 @@ def test_a_dialled_host_gets_a_route() -> None:
         out.configure(evolve(lab.settings, routes=routes))
         assert hop.guest is not None
         assert (hop.dialled, hop.guest.opens) == (not routed, routed)
+
+
+@pytest.mark.proves("C-55")
+def test_a_dialled_host_inside_gets_a_route() -> None:
+    """Dialled it can't be reached; by its route it is, once it is tried again."""
+    reactor = MemoryReactorClock()
+    lab = dialler(reactor)
+    alice = lab.user("alice")
+    alice.call("bob@inside.example")
+    lab.advance(0.1)
+    out: Any = lab.node.channels.outbound
+    out.configure(evolve(lab.settings, routes={"inside.example": Route("wss://inside.example/rtc")}))
+    lab.advance(40)
+    assert reactor.tcpClients
+    assert [hop.dialled for hop in hops(lab)] == [False]
+
+
+@pytest.mark.proves("C-55")
+def test_a_host_inside_loses_its_route() -> None:
+    """Nobody else gets there by it; the dialogues that were opened there go on. Then it is dialled, like any other."""
+    reactor = MemoryReactorClock()
+    routes = {"inside.example": Route("wss://inside.example/rtc")}
+    lab = dialler(reactor, routes=routes)
+    alice = lab.user("alice")
+    call = alice.call("bob@inside.example")
+    lab.advance(0.1)
+    (hop,) = hops(lab)
+    there = There()
+    hop.arrive(there)
+    assert there.heard == ["INVITE"]
+    out: Any = lab.node.channels.outbound
+    out.configure(evolve(lab.settings, routes={}))
+    another = alice.call("carol@inside.example")
+    lab.advance(0.1)
+    assert another.expect(503)["Reason"] == "the route to this host has gone, and dialogues go on there"
+    call.send("CANCEL", RelatedID=1)
+    lab.advance(0.1)
+    assert there.heard == ["INVITE", "CANCEL"]
+    out.configure(evolve(lab.settings, routes=routes))
+    alice.call("carol@inside.example")
+    assert there.heard == ["INVITE", "CANCEL", "INVITE"]
+    out.configure(evolve(lab.settings, routes={}))
+    lab.advance(400)
+    assert not hop.sessions
+    tried = len(reactor.tcpClients)
+    alice.call("carol@inside.example")
+    lab.advance(5)
+    assert hop not in hops(lab)
+    assert len(reactor.tcpClients) == tried
+
+
+class There:
+    """A connection to a next hop: what it has heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def send(self, data: bytes) -> bool:
+        """It hears it."""
+        self.heard.append(json.loads(data)["Type"])
+        return True
+
+    def drop_slow(self) -> None:
+        """It reads."""
+
+    def hush(self, seconds: float) -> None:
+        """It does not ask."""
+
+    def close(self, code: int, reason: str) -> None:
+        """It is over."""
 
 
 @pytest.mark.proves("C-115")
