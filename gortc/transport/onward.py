@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 PROTOCOL_ERROR = 1002
 REPLACED = 4001
-LITTLE = 1024
+LITTLE = 512
 """So many bytes are read at a time."""
-TURN = 256
+TURN = 128
 """When so many frames of a next hop that has limits have been read, others have their turn."""
 
 

@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from gortc.admission import static
-from tests.attack.kit import HONEST, REALM, Victim
+from tests.attack.hosts import hosts, let_in
+from tests.attack.kit import HONEST, REALM, Honest, Victim
 from tests.certificates import issue
 from tests.page import Page
 from tests.wire.kit import PATIENCE, Json, Peer, request, response
@@ -30,6 +31,7 @@ MALLORY = "127.0.0.66"
 BEFORE = {
     "opens": "as `boss@gortc.local` it reached the user and the service, and had the other host dialled",
     "names": "nobody could log in: the first login was dropped after 10 s",
+    "small frames": "the server answered nobody for 3.75 s",
     "handshakes": "9 of 10 calls to hosts that answer got 503: the 60 kept their places",
 }
 """What came of it before."""
@@ -228,4 +230,54 @@ def test_handshakes_of_hosts_that_never_end(victim: Make, page: Page, shown: ssl
         f"{said[503]} x 503; {held - 10} of the hosts still have a place when the other is through",
         f"10 calls to hosts that answer: {codes[200]} x 200",
         BEFORE["handshakes"],
+    )
+
+
+HOSTS = 10
+FLOOD = 20_000
+PONG = 6
+"""So many bytes has a client's answer to an empty ping."""
+
+
+@pytest.mark.proves("C-114")
+def test_hosts_that_send_the_smallest_frames(victim: Make, page: Page, shown: ssl.SSLContext) -> None:
+    """A user has dialled ten of them; each says so many pings at once."""
+    begun = threading.Barrier(HOSTS + 1)
+    answered = [0] * HOSTS
+    took = [0.0] * HOSTS
+
+    def host(one: socket.socket, number: int) -> None:
+        with shown.wrap_socket(one, server_side=True) as talk:
+            let_in(talk)
+            talk.recv(65_536)
+            begun.wait(PATIENCE)
+            begin = time.monotonic()
+            talk.sendall(b"\x89\0" * FLOOD)
+            talk.settimeout(0.5)
+            while time.monotonic() - begin < 5:
+                with suppress(TimeoutError):
+                    answered[number] += len(talk.recv(65_536))
+            took[number] = time.monotonic() - begin
+
+    with hosts(host, HOSTS) as far:
+        server = victim(NOBODY, world=WORLD)
+        with Honest(server) as honest:
+            mallory = Peer(server.node, "mallory")
+            for number, port in enumerate(far.ports):
+                mallory.open("MESSAGE", f"x@h{number}.evil.example:{port}")
+            begun.wait(PATIENCE)
+            slowest = 0.0
+            while not far.are_done():
+                begin = time.perf_counter()
+                server.census()
+                slowest = max(slowest, time.perf_counter() - begin)
+                time.sleep(0.01)
+            mallory.leave()
+    for size, seconds in zip(answered, took, strict=True):
+        assert 0 < size / PONG < 2000 + 200 * seconds + 1000
+    page.add(
+        f"a user has dialled {HOSTS} hosts, each of which sends {FLOOD} pings at once",
+        f"each was read no faster than it may send; the server answered others after {slowest:.2f} s at the latest",
+        honest.told(),
+        BEFORE["small frames"],
     )
