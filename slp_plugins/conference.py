@@ -19,7 +19,7 @@ sessions, gets no more; a word that `Member` would make larger than a message ma
 nor one for which the sender has no memory left: the sender's 200 says in `Missed` how many sessions have missed the
 word; it is 480, or 413, where nobody has heard it. Who has missed an event gets the roster again, once it has nothing
 unanswered. A word with which the unanswered ones of the room would have more than `room_bytes` gets 503. All copies of
-a word share its Body.
+a word share its Body; what each takes beside it counts, too.
 
 The instance ends with its last member. Written at the level below coroutines: one entry for every message of every leg.
 
@@ -39,11 +39,14 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from gortc import Context, IServiceInstance, IServiceLogic, Request, Response, Session, Task, canonical
+from gortc.jsip.memory import MESSAGE
 
 ALLOW = "INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, OPTIONS"
 NO_RELID = "a conference needs a relid in its Router"
 ROSTER_BYTES = 32768
 """So many bytes of names an INFO has at most, or half of what there is room for: a longer roster comes in parts."""
+COPY = MESSAGE
+"""So many bytes does a request take beside its text."""
 HERE, AWAY = "here", "away"
 EVENTS = {
     (None, HERE): "joined", (HERE, None): "left", (AWAY, None): "left", (HERE, AWAY): "lost", (AWAY, HERE): "resumed",
@@ -238,7 +241,7 @@ class Room:
         if ready and not targets:
             self.task.answer(request, 413, headers={"Reason": "the message is too large with its Member"})
             return
-        if self.bytes + size * len(targets) > self.task.context.config["room_bytes"]:
+        if self.bytes + (size + COPY) * len(targets) > self.task.context.config["room_bytes"]:
             self.task.answer(request, 503, headers={"Reason": "too much waits to be answered", "Retry-After": 5})
             return
         heard, most = 0, self.task.context.config["unanswered_max"]
@@ -253,6 +256,7 @@ class Room:
 
     def send(self, member: Member, method: str, size: int, body: Any = None, headers: Any = None) -> bool:
         """Send a request of `size` bytes, which counts until it is answered; whether it has gone its way."""
+        size += COPY
         request = self.task.request(member.leg, method, body, headers)
         member.unanswered[request] = size
         self.bytes += size

@@ -441,7 +441,7 @@ def test_a_word_is_dropped_from_memory_once_it_is_answered() -> None:
 
 def test_the_words_of_a_room_are_bound() -> None:
     """The one too many gets 503; when others are answered, or their time is up, there is room again."""
-    lab = Lab(Conference(), config={"conference": {"room_bytes": 10_000}})
+    lab = Lab(Conference(), config={"conference": {"room_bytes": 15_000}})
     talks = crowd(lab, 3)
     talks[0].send("MESSAGE", "x" * 4000)
     talks[0].expect(200)
@@ -465,7 +465,7 @@ def test_the_words_of_a_room_are_bound() -> None:
 
 def test_a_member_that_goes_leaves_room() -> None:
     """Its unanswered words go with it."""
-    lab = Lab(Conference(), config={"conference": {"room_bytes": 5000}})
+    lab = Lab(Conference(), config={"conference": {"room_bytes": 7000}})
     talks = crowd(lab, 3)
     talks[0].send("MESSAGE", "x" * 4000, Member="user1@gortc.local")
     talks[0].expect(200)
@@ -566,7 +566,7 @@ def test_copies_for_which_the_sender_has_no_memory_are_missed() -> None:
 
 def test_a_user_who_answers_nothing_fills_its_own_share_only() -> None:
     """Whatever it says its name is, and however often it joins."""
-    lab = Lab(Conference(), config={"conference": {"user_bytes": 10_000, "room_bytes": 30_000}})
+    lab = Lab(Conference(), config={"conference": {"user_bytes": 15_000, "room_bytes": 45_000}})
     alice, bob, silent = lab.users("alice", "bob", "silent")
     sender = enter(alice, "alice")
     hears = enter(bob, "alice", "bob", others=(sender,))
