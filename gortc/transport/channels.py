@@ -41,6 +41,11 @@ whoever has sent that is told. (1008 is for a peer that keeps sending what it sh
 SHARE: Final = 4
 """One part of so many is the most that what is sent for one user takes of the room to wait; one more is left free by
 what comes back where there is no room."""
+BURST: Final = 8
+"""So many times as much may wait when a stall has only just begun: who gets much in a turn of the reactor may read it
+all, but its socket is not tried before the next one."""
+BEGINS: Final = 0.05
+"""So long a stall has only just begun, in seconds."""
 ABSENT: Final = 2048
 """A channel whose peer is away takes so many bytes."""
 
@@ -84,7 +89,7 @@ class PeerChannel(Channel):
 
     __slots__ = (
         "_channels", "_closed_with", "_held", "_left", "_refused", "_strikes", "_told_lost",
-        "absent", "connection", "stalled", "waiting", "window",
+        "absent", "begins", "connection", "stalled", "waiting", "window",
     )  # fmt: skip
 
     def __init__(self, channels: Channels, name: str) -> None:
@@ -93,6 +98,8 @@ class PeerChannel(Channel):
         self.connection: Connection | None = None
         self.window: Window | None = None
         self.stalled = False
+        self.begins = False
+        """Whether its stall has only just begun."""
         self.waiting: Waiting | None = None
         self._held: Held | None = None
         self.absent: Held | None = None
@@ -153,7 +160,8 @@ class PeerChannel(Channel):
         call. And nobody's requests take all of it, for others have something to say to this peer as well.
         """
         channels = self._channels
-        most, most_bytes = channels.waiting_max, channels.unsent_max
+        many = BURST if self.begins and self.connection is not None else 1
+        most, most_bytes = many * channels.waiting_max, many * channels.unsent_max
         account = self.account
         number, all_bytes = waiting.fresh + 1, waiting.fresh_size + size
         if self.window is not None and self.connection is None:  # all of it goes out at once, and is kept then
@@ -164,7 +172,7 @@ class PeerChannel(Channel):
         if request is not None and not ends:
             if asker is not None:
                 share = waiting.share(asker)
-                if share and share + size > most_bytes // SHARE:
+                if share and share + size > channels.unsent_max // SHARE:
                     return False
             most, most_bytes = most - most // SHARE, most_bytes - most_bytes // SHARE
         return number <= most and all_bytes <= most_bytes
@@ -269,6 +277,9 @@ class PeerChannel(Channel):
 
     def stall(self, stalled: bool) -> None:
         """The peer does not read what was sent to it, or it does again: then it gets what waits."""
+        if stalled and not self.stalled:
+            self.begins = True
+            self._channels.begin_stall(self)
         self.stalled = stalled
         if not stalled:
             self._send_waiting()
@@ -417,6 +428,7 @@ class Channels:
         self.besieged.trouble = "too many others ask for this user"
         self._lost = timers.queue(0, tell_lost)  # not at once: somebody may be in the midst of sending
         self._graced = timers.queue(self.grace, end_grace)
+        self._begins = timers.queue(BEGINS, has_begun)
 
     def configure(self, settings: Any) -> None:
         """What a peer may cost, from now on."""
@@ -506,6 +518,11 @@ class Channels:
             else:
                 self.forget(channel)
 
+    def begin_stall(self, channel: PeerChannel) -> None:
+        """Its peer may not have been asked to read yet."""
+        self._begins.stop(channel)
+        self._begins.start(channel)
+
     def stay(self, channel: PeerChannel) -> None:
         """The peer is back in its grace."""
         channel.absent = None
@@ -517,6 +534,7 @@ class Channels:
         if self.by_name.get(channel.name) is channel:
             del self.by_name[channel.name]
             channel.drop_waiting()
+            self._begins.stop(channel)
             self.stay(channel)
 
     def end_grace(self, channel: PeerChannel) -> None:
@@ -570,6 +588,11 @@ def limited_asker(request: Request) -> Channel | None:
 def tell_lost(channel: PeerChannel) -> None:
     """A peer has lost its connection."""
     channel.tell_lost()
+
+
+def has_begun(channel: PeerChannel) -> None:
+    """A stall is one by now."""
+    channel.begins = False
 
 
 def end_grace(channel: PeerChannel) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gortc.jsip.times import Times
 from gortc.testing import Lab, Talk, User
+from gortc.transport.channels import BEGINS
 from slp_plugins.default import default
 from tests.jsip.kit import Stage, reconnect
 from tests.jsip.test_gate import guest
@@ -196,6 +197,7 @@ def goes_away(bob: User) -> None:
 
 def reads_nothing(bob: User) -> None:
     bob.channel.stall(True)
+    bob.lab.advance(BEGINS)
 
 
 def comes_back(bob: User) -> User:
@@ -251,6 +253,7 @@ def test_what_may_not_be_lost_ends_the_connection() -> None:
     for _ in range(5):
         call.send("INFO")
     bob.channel.stall(True)
+    lab.advance(BEGINS)
     infos = [talk.expect("INFO") for _ in range(5)]
     dropped: list[int] = []
     bob.channel.connection.drop_slow = lambda: dropped.append(len(bob.channel.waiting or ()))  # type: ignore[method-assign, union-attr]

@@ -12,6 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from gortc.admission.interfaces import Handshake
 from gortc.server import Server
 from gortc.settings import Settings
+from gortc.transport.channels import BEGINS
 from tests.transport.kit import CLOSE, PING, Hub, close, frame, give, handshake
 
 
@@ -139,6 +140,7 @@ def test_1_mib_may_wait_for_a_peer_that_does_not_read(hub: Hub) -> None:
     alice = hub.channels.by_name["alice@x"]
     transport.producer.pauseProducing()
     assert transport.producerState == "paused"
+    hub.clock.advance(BEGINS)
     assert [give(alice, b"x" * 65536) for _ in range(16)] == [0] * 16
     assert not transport.aborted
     assert give(alice, b"x") == 480

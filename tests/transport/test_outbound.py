@@ -19,6 +19,7 @@ from gortc.jsip.uri import parse
 from gortc.settings import Settings, SettingsError
 from gortc.testing import Lab
 from gortc.transport import outbound
+from gortc.transport.channels import BEGINS
 from gortc.transport.dial import PublicReactor
 from gortc.transport.outbound import Outbound
 from gortc.transport.route import Route
@@ -382,6 +383,7 @@ def test_a_next_hop_that_does_not_read() -> None:
     protocol.resumeProducing()
     assert protocol.transport.producerState == "producing"
     protocol.pauseProducing()
+    net.advance(BEGINS)
     assert give(net.hop, ok(900)) == 0
     assert give(net.hop, ok(900)) == 480
     assert net.hop.connection is None

@@ -13,6 +13,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 
 from gortc.admission import Limits
+from gortc.transport.channels import BEGINS
 from gortc.transport.websocket import RtcProtocol
 from tests.transport.kit import Hub, Transport, frame, give, handshake
 
@@ -21,6 +22,7 @@ def stalled(hub: Hub, userid: str = "alice@x") -> Any:
     """Alice's transport, whose buffer is full."""
     transport: Any = hub.connect(userid).transport
     transport.producer.pauseProducing()
+    hub.clock.advance(BEGINS)
     return transport
 
 
@@ -82,6 +84,24 @@ def test_each_stall_counts_anew() -> None:
 
 
 @pytest.mark.proves("C-20")
+def test_a_burst_is_no_stall() -> None:
+    """What comes in a turn of the reactor, before the socket is tried, may be more; not without an end."""
+    hub = Hub(unsent_max=1000)
+    alice_reads: Any = hub.connect().transport
+    bob_does_not: Any = hub.connect("bob@x").transport
+    alice, bob = (hub.channels.by_name[name] for name in ("alice@x", "bob@x"))
+    for transport, peer in ((alice_reads, alice), (bob_does_not, bob)):
+        transport.producer.pauseProducing()
+        assert [give(peer, b"x" * 400) for _ in range(20)] == [0] * 20
+    alice_reads.producer.resumeProducing()
+    assert alice.waiting is None
+    assert give(bob, b"x" * 400) == 480
+    assert bob_does_not.aborted
+    assert not alice_reads.aborted
+    bob_does_not.producer = None
+
+
+@pytest.mark.proves("C-20")
 def test_answers_in_one_read_to_a_peer_that_stalls() -> None:
     """The overflow comes in the middle of a read: what follows in it is not taken."""
     hub = Hub(unsent_max=1000)
@@ -89,6 +109,7 @@ def test_answers_in_one_read_to_a_peer_that_stalls() -> None:
     hub.stack.then = lambda channel, data: give(channel, b"x" * 400)
     assert wire.transport.producer is not None
     wire.transport.producer.pauseProducing()
+    hub.clock.advance(BEGINS)
     wire.send(frame("a") * 5)
     assert len(hub.stack.got) == 3
     assert wire.transport.aborted
@@ -217,8 +238,10 @@ def test_what_waits_is_measured(upper: Any) -> None:
     alice = link.open("alice@x", upper(link))
     for _ in range(8):
         assert give(alice, b"x" * 33_000) == 0
+    hub.clock.advance(BEGINS)
     for _ in range(10):
         link.read(2 * 33_004)
+        hub.clock.advance(BEGINS)
         assert [give(alice, b"x" * 33_000) for _ in range(2)] == [0, 0]
     assert link.protocol.unsent == 2 * 33_004 + 6 * 33_000
     assert give(alice, b"x" * 33_000) == 480
