@@ -46,6 +46,15 @@ class Meter:
             self._full_at[key] = max(self._full_at.get(key, now), now) + self._step
         return late
 
+    def spend(self, key: Hashable, number: int) -> float:
+        """Take `number` tokens of `key`, also where there are none: what has come has come, and is waited for. Returns
+        the seconds until the debt is paid, 0.0 where there is none."""
+        now = self._now()
+        if not self._full_at:
+            self._sweeps.start(self)
+        full_at = self._full_at[key] = max(self._full_at.get(key, now), now) + number * self._step
+        return max(0.0, full_at - now - self._depth)
+
     def give_back(self, key: Hashable) -> None:
         """Put back a token of `key` that was taken and is not needed. No more come than without it."""
         full_at = self._full_at.get(key)
@@ -74,19 +83,3 @@ def renewed(meter: Meter | None, timers: Timers, rate: Any) -> Meter | None:
         return Meter(timers, rate.per_second, rate.burst)
     meter.set(rate.per_second, rate.burst)
     return meter
-
-
-class Allowance:
-    """One bucket that may fall into debt: what has come has come, and is waited for."""
-
-    __slots__ = ("_depth", "_full_at", "_step")
-
-    def __init__(self, per_second: float, burst: int) -> None:
-        self._step = 1.0 / per_second
-        self._depth = burst * self._step
-        self._full_at = 0.0
-
-    def spend(self, now: float, number: int) -> float:
-        """Take `number` tokens at the time `now`. Returns the seconds until the debt is paid; 0.0: there is none."""
-        self._full_at = max(self._full_at, now) + number * self._step
-        return max(0.0, self._full_at - now - self._depth)

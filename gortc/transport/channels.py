@@ -14,6 +14,7 @@ from gortc.jsip.gate import Guest
 from gortc.jsip.layers import Channel, Journal, Owner, Reader
 from gortc.jsip.memory import Account, Held, Memory
 from gortc.jsip.message import Message, Request
+from gortc.jsip.meter import Meter, renewed
 from gortc.jsip.methods import CANCEL, FREE
 from gortc.jsip.timers import Timers
 from gortc.jsip.uri import URI, parse
@@ -415,6 +416,9 @@ class Channels:
         self.clock = timers.clock
         self.journal = journal
         self.memory = Memory(settings.limits)
+        self.frames: Meter | None = None
+        """What each user, and next hop, with limits has sent."""
+        self._timers = timers
         self.configure(settings)
         self.grace: float = settings.times.grace
         self.by_name: dict[str, PeerChannel] = {}
@@ -439,6 +443,13 @@ class Channels:
         self.frame_max: int = settings.frame_max
         self._routed: frozenset[str] = frozenset(settings.routes)
         self.memory.configure(settings.limits)
+        self.frames = renewed(self.frames, self._timers, settings.limits.frames)
+
+    def spend(self, channel: PeerChannel, number: int) -> float:
+        """`channel`'s peer, which has limits, has sent so many frames, on whatever connection. In how many seconds it
+        may send more; 0.0: at once."""
+        frames, guest = self.frames, channel.guest
+        return 0.0 if frames is None or guest is None else frames.spend(guest.name, number)
 
     def of(self, name: str) -> PeerChannel:
         """The channel of `name`, made where there is none; `connect` binds it."""

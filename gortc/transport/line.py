@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.tcp import Connection
 
 from gortc.jsip.memory import effort
-from gortc.jsip.meter import Allowance
 from gortc.transport.frames import PING, frame, is_pong, split
 from gortc.transport.partial import Partial
 from gortc.transport.stall import Stall
@@ -32,12 +31,10 @@ ALL: Final = 1 << 62
 class Reading:
     """What all lines of a factory share: the limits, the time, and the lines that wait for the end of a read."""
 
-    def __init__(self, channels: Channels, now: Callable[[], float], frame_max: int, rate: Any) -> None:
-        """`rate` is how many frames a connection with limits may send (`gortc.admission.limits.Rate`), or None."""
+    def __init__(self, channels: Channels, now: Callable[[], float], frame_max: int) -> None:
         self.channels = channels
         self.now = now
         self.frame_max = frame_max
-        self.rate = rate
         self.lines: list[Line] | None = None
         """Those that have something to write; None where no read is going on."""
 
@@ -62,9 +59,8 @@ class Line:
         self.count = 0
         if limited:  # from so much on it counts what waits
             getattr(transport, "transport", transport).bufferSize = BUFFER
-        rate = reading.rate
-        self._allowance = Allowance(rate.per_second, rate.burst) if limited and rate is not None else None
-        self.most = SLICE if self._allowance is not None else ALL
+        self._limited = limited and reading.channels.frames is not None
+        self.most = SLICE if self._limited else ALL
         self.more = False
         self.held: list[bytes] | None = None
         self._partial = Partial()
@@ -72,30 +68,28 @@ class Line:
     def read(self, data: bytes) -> None:
         """Take what one read brought."""
         self.heard = self._reading.now()
-        if self._allowance is None:
+        if not self._limited:
             self._take(data)
             return
         if self.held is not None:  # TLS may have some of its last read left, in ever so many records
             self.held.append(data)
             return
-        self._pace(data, 0, self.heard)
+        self._pace(data, 0)
 
     def read_on(self) -> None:
         """Nothing is held any longer: read what has come meanwhile, and what the last read has left."""
         held, self.held = self.held, None
         if held or self.more:
-            self._pace(b"".join(held or ()), len(held or ()), self._reading.now())
+            self._pace(b"".join(held or ()), len(held or ()))
 
-    def _pace(self, data: bytes, pieces: int, now: float) -> None:
+    def _pace(self, data: bytes, pieces: int) -> None:
         """Take what came in so many pieces more than one read, and wait for as long as it costs: a read that brings no
         whole message costs as much as one. What takes the long way has the rest of the turn for itself: whatever comes
         behind it waits, and is one read then."""
-        allowance = self._allowance
-        assert allowance is not None
         self.count = 0
         self.more = False
         short = self._take(data)
-        wait = allowance.spend(now, max(1, self.count) + pieces)
+        wait = self._reading.channels.spend(self._channel, max(1, self.count) + pieces)
         if wait > 0.0 or not short:
             self._protocol.hush(wait)
 
@@ -117,7 +111,7 @@ class Line:
                     break
                 reading.channels.receive(self._channel, protocol, payload)
                 at = stop
-                self.count += 1 if self._allowance is None else effort(payload)
+                self.count += effort(payload) if self._limited else 1
         finally:
             reading.lines = None
         for line in lines:

@@ -18,7 +18,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gortc.jsip.memory import effort
-from gortc.jsip.meter import Allowance
 from gortc.transport.frames import is_utf8
 from gortc.transport.headers import END, excess, forget
 from gortc.transport.life import Mortal, given_up
@@ -120,7 +119,6 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self._unread = b""
         """What has come and must wait."""
         self._partial = Partial()
-        self._allowance: Allowance | None = None
 
     # up
 
@@ -172,16 +170,17 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
     def _read_on(self) -> None:
         """A little at a time, for Autobahn copies what is left of a read for each frame in it; and of who has limits no
         more than may come, nor so much at a time that others wait."""
-        now = self._heard = self._outbound.timers.clock.seconds()
-        allowance = self._allowed()
+        self._heard = self._outbound.timers.clock.seconds()
+        channels, guest = self._link.channels, self._hop.guest  # it may have limits by now: its route may go
+        limited = guest is not None and guest.limited and channels.frames is not None
         turn = 0
         while self._unread and self._hushed is None:
             data, self._unread = self._unread[:LITTLE], self._unread[LITTLE:]
             self._count = 0
             super().dataReceived(data)
             turn += self._count
-            if allowance is not None and self._count:
-                wait = allowance.spend(now, self._count)
+            if limited:
+                wait = channels.spend(self._hop, max(1, self._count))
                 if wait > 0.0 or turn > TURN:
                     self.hush(wait)
         size, pieces = gathered(self)
@@ -189,15 +188,6 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
             self._drop("no memory", f"{size} bytes of a message that is not whole")
             self.data = self._unread = b""
             self.message_data = self.frame_data = None
-
-    def _allowed(self) -> Allowance | None:
-        """Whether it has limits may change: its route may go."""
-        guest, rate = self._hop.guest, self._outbound.settings.limits.frames
-        if guest is None or not guest.limited or rate is None:
-            self._allowance = None
-        elif self._allowance is None:
-            self._allowance = Allowance(rate.per_second, rate.burst)
-        return self._allowance
 
     def onFrameEnd(self) -> bool | None:  # noqa: N802
         """Whatever it is."""

@@ -485,7 +485,7 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.path = settings.path
         self.times = settings.times
         self.connections: set[RtcProtocol] = set()
-        self.reading = Reading(channels, timers.clock.seconds, settings.frame_max, settings.limits.frames)
+        self.reading = Reading(channels, timers.clock.seconds, settings.frame_max)
         self._domains = settings.own_domains
         self.setProtocolOptions(
             webStatus=False,
@@ -503,7 +503,6 @@ class RtcFactory(WebSocketServerFactory):  # type: ignore[misc]
         self.asking_seconds = settings.asking_seconds
         self.retry_after = settings.retry_after
         self.reading.frame_max = settings.frame_max
-        self.reading.rate = settings.limits.frames
         self._origins = frozenset(settings.origins)
         self.setProtocolOptions(
             maxFramePayloadSize=settings.frame_max,

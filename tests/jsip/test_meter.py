@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from gortc.jsip.meter import Allowance, Meter
+from gortc.jsip.meter import Meter
 from gortc.jsip.timers import Timers
 
 
@@ -93,11 +93,19 @@ def test_never_more_than_the_burst_and_the_rate(asks: list[tuple[float, int]], p
         assert taken <= burst + per_second * clock.seconds() + 1e-6
 
 
-def test_an_allowance_may_fall_into_debt() -> None:
-    made = Allowance(10, 5)
-    assert made.spend(100.0, 5) == 0.0
-    assert made.spend(100.0, 20) == pytest.approx(2.0)
-    assert made.spend(101.0, 0) == pytest.approx(1.0)
-    assert made.spend(102.0, 0) == pytest.approx(0.0)
-    assert made.spend(110.0, 5) == 0.0  # no more is saved than the burst
-    assert made.spend(110.0, 1) == pytest.approx(0.1)
+def test_a_meter_may_fall_into_debt() -> None:
+    clock = Clock()
+    made = meter(clock, 10, 5)
+    clock.advance(100)
+    assert made.spend("a", 5) == 0.0
+    assert made.spend("a", 20) == pytest.approx(2.0)
+    assert made.spend("b", 5) == 0.0
+    clock.advance(1)
+    assert made.spend("a", 0) == pytest.approx(1.0)
+    clock.advance(1)
+    assert made.spend("a", 0) == pytest.approx(0.0)
+    clock.advance(8)
+    assert made.spend("a", 5) == 0.0  # no more is saved than the burst
+    assert made.spend("a", 1) == pytest.approx(0.1)
+    clock.advance(2)
+    assert len(made) == 0

@@ -190,7 +190,7 @@ def test_a_peer_that_does_not_read_and_has_too_much_already(hub: Hub) -> None:
 @pytest.mark.parametrize("size", [1, 100, 30_000])
 def test_a_message_that_is_not_whole_yet(hub: Hub, size: int) -> None:
     """All that its frame has is counted as soon as its head is here."""
-    hub.factory.reading.rate = None  # else it would be read no further
+    hub.channels.frames = None  # else it would be read no further
     wire = hub.connect(NAME)
     one = frame(b"x" * 30_000)
     wire.send(one[:10])
