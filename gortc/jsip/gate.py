@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from gortc.jsip.syntax import Syntax
 
 ASSERTED: Final = "P-Asserted-Identity"
-SPELT: Final = re.compile("[^a-z]*".join("passertedidentity"), re.ASCII | re.IGNORECASE)
+LETTERS: Final = b"passertedidentity"
+SPELT: Final = re.compile("[^a-z]*".join(LETTERS.decode()), re.ASCII | re.IGNORECASE)
 LONGEST: Final = 64
-"""So many characters of a name beyond ASCII are folded."""
+"""So many characters of a name are folded, and remembered."""
 SHORTEST: Final = 15
 """No spelling of it has fewer characters."""
 NO_HOSTS: Final[frozenset[str]] = frozenset()
@@ -104,9 +105,9 @@ def asserts(name: str) -> bool:
     some letters beyond ASCII are of it, such as the i without a dot. A long name beyond ASCII is taken for one: nobody
     needs it.
     """
-    if name.isascii():
-        return SPELT.search(name) is not None
-    return len(name) > LONGEST or _folds(name)
+    if len(name) <= LONGEST:
+        return _folds(name)
+    return not name.isascii() or LETTERS in name.lower().encode().translate(None, NO_LETTERS)
 
 
 @lru_cache(maxsize=4096)  # as many as a message has: each copy of it asks again. None is long, so they take 2 MB
