@@ -179,7 +179,7 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
             self._count = 0
             super().dataReceived(data)
             turn += self._count
-            if limited:
+            if limited and self.state != self.STATE_CONNECTING:  # its answer to the handshake is bounded
                 wait = channels.spend(self._hop, max(1, self._count))
                 if wait > 0.0 or turn > TURN:
                     self.hush(wait)
