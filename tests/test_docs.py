@@ -274,7 +274,7 @@ def test_services_names_what_a_service_may_use(documented: type) -> None:
         "settings", "release", "retire", "rest", "hold", "let_go", "expect_end", "forget_end", "rings_on", "sets_times",
         "waits_for", "rseq", "end",
         "leg_of", "bridge", "early", "unheard", "reads", "ask_again", "interval_wanted", "wait_for_return",
-        "lose_patience", "asker", "payer", "keep_unheard",
+        "lose_patience", "asker", "payer", "keep_unheard", "unsent",
     }  # fmt: skip
     text = (ROOT / "docs" / "services.md").read_text()
     names = [name for name in dir(documented) if not name.startswith("_") and name not in machinery]

@@ -80,7 +80,7 @@ class Limits:
     logins: Rate | None = field(default=Rate(1, 20), validator=_rate)
     """Connections of one user, each of which replaces the one before; more get 429."""
     frames: Rate | None = field(default=Rate(200, 2000), validator=_rate)
-    """Frames of one connection; it is read no faster."""
+    """Frames of one user, or next hop; it is read no faster."""
     requests: Rate | None = field(default=Rate(200, 2000), validator=_rate)
     """Requests that open a dialogue, of one address; more get 503."""
     methods: Mapping[str, Rate | None] = field(default=METHOD_RATES, validator=_rates)

@@ -20,7 +20,7 @@ Answer = Callable[["Member", Json], Iterable[Json]]
 
 def text(message: Mapping[str, object]) -> bytes:
     """A frame."""
-    return frame(json.dumps(message, separators=(",", ":")).encode())
+    return frame(json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 class Member:

@@ -130,6 +130,9 @@ def nested(kind: str) -> Callable[[Crowd], Callable[[], None]]:
         "chains": [eval("[" * 90 + "]" * 90)] * 300,
         "emoji": "\U0001f600" + "x" * 50_000,
         "small": [[]] * 150,
+        "latin": "\xe9" * 30_000,
+        "chinese": "\u4e2d" * 20_000,
+        "names": {f"{at}": 1.5 for at in range(5_470)},
     }[kind]
 
     def prepare(crowd: Crowd) -> Callable[[], None]:
@@ -239,6 +242,9 @@ ATTACKS = {
     "1,800 calls of 40 users, offers nested 90 deep": (nested("chains"), "1,071 MB"),
     "1,800 calls of 40 users, offers with one emoji": (nested("emoji"), "460 MB"),
     "1,800 calls of 40 users, small offers of `[[],[],...]`": (nested("small"), "30 MB"),
+    "1,800 calls of 40 users, offers of `ééé...`": (nested("latin"), "124 MB"),
+    "1,800 calls of 40 users, offers of `中中中...`": (nested("chinese"), "225 MB"),
+    '1,800 calls of 40 users, offers of `{"0":1.5,"1":1.5,...}`': (nested("names"), "1,398 MB"),
     "200 users who may resume, confirm nothing of 3,900 MESSAGEs of 60 kB, and leave": (windows, "274 MB"),
     "100 users who do not read the answers to 15,000 MESSAGEs of 60 kB": (deaf, "27 MB"),
     "1,800 messages of 60 kB that never end": (halves, "99 MB"),
