@@ -272,6 +272,18 @@ def test_nodes_call_and_are_called_as_often_as_they_like(free: str) -> None:
         everybody_leaves(stage)
 
 
+@pytest.mark.proves("C-112")
+@pytest.mark.parametrize("limited", [True, False])
+def test_who_may_open_nothing_and_has_no_rate(limited: bool) -> None:
+    """It is told so each time."""
+    with Stage(limits=limits()) as stage:
+        alice = stage.person("alice")
+        guest(alice, opens=False, limited=limited)
+        assert [ask(alice, "MESSAGE", f"d{at}")["Code"] for at in range(3)] == [403] * 3  # type: ignore[index]
+        stage.counted(*["not invited"] * 3)
+        stage.forget()
+
+
 @pytest.mark.proves("D-22")
 def test_who_does_not_wait_is_not_read_from() -> None:
     """The first one too many is told; one more before its time, and it is not listened to, for a second at most."""
