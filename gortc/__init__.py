@@ -9,7 +9,8 @@ from gortc.oam.route import Problem
 from gortc.service.call import Call
 from gortc.service.context import Context
 from gortc.service.interfaces import IServiceInstance, IServiceLogic
-from gortc.service.leg import Leg, LegFailed
+from gortc.service.leg import Leg
+from gortc.service.outcome import LegFailed
 from gortc.service.plugin import service
 from gortc.service.registry import Use
 from gortc.service.task import START, Task

@@ -21,7 +21,8 @@ from gortc.jsip.timers import TimerQueue
 from gortc.jsip.uri import BadURI, parse
 from gortc.service.call import Call
 from gortc.service.context import Context
-from gortc.service.leg import Leg, LegFailed
+from gortc.service.leg import Leg
+from gortc.service.outcome import LegFailed
 from gortc.service.plugin import service
 
 # States.

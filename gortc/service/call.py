@@ -24,8 +24,8 @@ from gortc.jsip.message import Headers, Request, Response, onward
 from gortc.jsip.methods import BYE, CANCEL, TERM
 from gortc.service.bridge import connect
 from gortc.service.inbox import Inbox
-from gortc.service.leg import Leg, LegFailed
-from gortc.service.outcome import Outcome
+from gortc.service.leg import Leg
+from gortc.service.outcome import LegFailed, Outcome
 from gortc.service.run import Run
 from gortc.service.task import START, UNANSWERED
 

@@ -16,12 +16,11 @@ from gortc.jsip.ended import MOVED, STACK, US, Ended
 from gortc.jsip.invite_session import ANSWERED, CALLING, CONFIRMED, EARLY
 from gortc.jsip.message import Headers, Request, Response, check_headers, check_refusal, dumps, response, whole
 from gortc.jsip.methods import ACK, ALLOW, BYE, CANCEL, INVITE, OPTIONS, PEER_LOST, PEER_RESUMED, PRACK, TERM, UPDATE
-from gortc.jsip.status import phrase
 from gortc.jsip.uri import BadURI, parse
 from gortc.service.bridge import connect_early
 from gortc.service.early import Early
 from gortc.service.inbox import Inbox
-from gortc.service.outcome import Outcome, failed
+from gortc.service.outcome import LegFailed, Outcome, failed
 
 if TYPE_CHECKING:
     from gortc.jsip.memory import Held
@@ -29,19 +28,6 @@ if TYPE_CHECKING:
     from gortc.jsip.timers import TimerQueue
     from gortc.service.bridge import Bridge
     from gortc.service.call import Call
-
-
-class LegFailed(Exception):
-    """A leg did not do what was asked of it: busy, refused, offline, too slow, gone.
-
-    `code` is the response code that says so, `response` the response itself where there was one.
-    """
-
-    def __init__(self, code: int, reason: str | None = None, response: Response | None = None) -> None:
-        self.reason = reason or phrase(code)
-        super().__init__(f"{code} {self.reason}")
-        self.code = code
-        self.response = response
 
 
 class Awaited:

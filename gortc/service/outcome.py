@@ -1,14 +1,36 @@
-"""What a service awaits of a leg."""
+"""What a service awaits of a leg, and how that fails.
+
+This module is not compiled: `Run` keeps weak references to failures, and a class that mypyc makes of an exception's
+leaves them dangling.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from gortc.jsip.status import phrase
+
+if TYPE_CHECKING:
+    from gortc.jsip.message import Response
+
 T = TypeVar("T")
+
+
+class LegFailed(Exception):
+    """A leg did not do what was asked of it: busy, refused, offline, too slow, gone.
+
+    `code` is the response code that says so, `response` the response itself where there was one.
+    """
+
+    def __init__(self, code: int, reason: str | None = None, response: Response | None = None) -> None:
+        self.reason = reason or phrase(code)
+        super().__init__(f"{code} {self.reason}")
+        self.code = code
+        self.response = response
 
 
 class Outcome(Deferred[T]):
