@@ -307,6 +307,7 @@ def test_who_does_not_wait_is_not_read_from() -> None:
         stage.forget()
 
 
+@pytest.mark.plain
 @pytest.mark.proves("C-70", "D-19", "D-22")
 def test_who_is_refused_for_its_from_has_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """It counts as any other, and what is beyond its rate is not looked at: to read a From takes its time."""

@@ -69,6 +69,7 @@ def test_what_a_stranger_says_is_one_short_line(size: int) -> None:
     assert len(said) <= 200
 
 
+@pytest.mark.plain
 def test_so_is_the_reason_of_its_close() -> None:
     net = network()
     alice = net.labs["a"].user("alice")
