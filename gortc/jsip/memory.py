@@ -38,6 +38,10 @@ has both from then on."""
 COLLECT_EVERY: Final = 5.0
 COLLECT_SHARE: Final = 100
 """The collector is called once in so many seconds at the most, and for one part in so many of the time."""
+PAUSE_MAX: Final = 0.1
+"""Where it has taken longer than that, in seconds, it looks only among what was made lately: everybody waits for it."""
+YOUNG: Final = 1
+ALL: Final = 2
 EFFORT: Final = 4096
 """So many bytes of text take as long to read as a short message does."""
 NESTED: Final = 40
@@ -51,6 +55,7 @@ class Memory:
         """`limits` is `gortc.admission.limits.Limits`; `now` is what the collector's time is measured by."""
         self._now = now
         self._collect_at = -1.0
+        self._took = 0.0
         self.held = 0
         self.connections = 0
         self.configure(limits)
@@ -83,8 +88,10 @@ class Memory:
         if now < self._collect_at:
             return False
         self._collect_at = now + COLLECT_EVERY
-        gc.collect()
-        self._collect_at = now + max(COLLECT_EVERY, COLLECT_SHARE * (self._now() - now))
+        gc.collect(ALL if self._took <= PAUSE_MAX else YOUNG)
+        took = self._now() - now
+        self._took = max(self._took, took)
+        self._collect_at = now + max(COLLECT_EVERY, COLLECT_SHARE * took)
         return True
 
 

@@ -448,12 +448,15 @@ def test_nobody_is_refused_for_what_is_in_cycles(how: str) -> None:
 
 @pytest.mark.usefixtures("no_collector")
 def test_the_collector_is_not_called_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once in some seconds at the most, and less often where it takes long."""
+    """Once in some seconds at the most, and less often where it takes long; where everybody has to wait for it, it
+    looks no more at what is old."""
     now, took = [100.0], 0.01
     calls: list[float] = []
+    generations: list[int] = []
 
-    def collect() -> None:
+    def collect(generation: int) -> None:
         calls.append(now[0])
+        generations.append(generation)
         now[0] += took
 
     monkeypatch.setattr("gortc.jsip.memory.gc.collect", collect)
@@ -472,6 +475,9 @@ def test_the_collector_is_not_called_all_the_time(monkeypatch: pytest.MonkeyPatc
     took = 0.2
     wait()
     assert wait() == pytest.approx(COLLECT_SHARE * took, abs=0.5)
+    took = 0.01
+    wait()
+    assert generations == [2, 2, 2, 1, 1]
     del kept
 
 
