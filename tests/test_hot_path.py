@@ -19,7 +19,7 @@ from slp_plugins.default import default
 
 FOLDERS = tuple(f"/gortc/{name}" for name in ("dispatch.py", "jsip/", "service/", "transport/"))
 
-MOST = {"message": 71, "call": 179, "bridged": 365}
+MOST = {"message": 71, "call": 181, "bridged": 367}
 """So many calls of our functions a unit, at the most. Fewer are better: set it down."""
 
 

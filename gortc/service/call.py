@@ -190,7 +190,7 @@ class Call:
     async def bridge(self, one: Leg, other: Leg) -> Leg:
         """Relay between two answered legs until one hangs up, then hang up the other. Returns who hung up first."""
         connect(one, other)
-        first: Deferred[Leg] = Deferred()
+        first: Outcome[Leg] = Outcome()
         one.expect_end(first)
         other.expect_end(first)
         try:
@@ -204,7 +204,7 @@ class Call:
 
     async def sleep(self, seconds: float) -> None:
         """Wait; in a test, for virtual time."""
-        done: Deferred[None] = Deferred()
+        done: Outcome[None] = Outcome()
         queue = self.timers.start(seconds, _fire, done)
         try:
             await done

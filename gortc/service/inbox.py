@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
-from twisted.internet.defer import Deferred
+from gortc.service.outcome import Outcome
 
 Item = TypeVar("Item")
 
@@ -17,7 +17,7 @@ class Inbox(Generic[Item]):
     def __init__(self, fresh: Callable[[Item], bool]) -> None:
         self._fresh = fresh
         self._items: deque[Item] = deque()
-        self._reader: Deferred[None] | None = None
+        self._reader: Outcome[None] | None = None
 
     def __len__(self) -> int:
         return len(self._items)
@@ -45,5 +45,5 @@ class Inbox(Generic[Item]):
                 item = None  # the reader has it, and nobody else need
             if over():
                 return
-            self._reader = Deferred()
+            self._reader = Outcome()
             await self._reader

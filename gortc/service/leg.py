@@ -422,7 +422,7 @@ class Leg:
 
     def closed(self) -> Deferred[Leg]:
         """Fires when the leg is over: hung up, failed, lost. With the leg."""
-        done: Deferred[Leg] = Deferred(self.forget_end)
+        done: Outcome[Leg] = Outcome(self.forget_end)
         self.expect_end(done)
         return done
 

@@ -38,6 +38,8 @@ class Outcome(Deferred[T]):
 
     A plain one raises then, from a frame that knows the Failure, the Failure knows the error, the error its traceback,
     and that all frames: what a call holds, its caller's messages too, would stay until the collector comes.
+
+    All that a call awaits is of this class, also what can't fail: where Python sees one class only it is faster.
     """
 
     def __iter__(self) -> Generator[Deferred[T], None, T]:
