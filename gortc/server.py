@@ -115,7 +115,7 @@ class Server(Service):
                 site = self.management.site()
             except ValueError as error:
                 raise StartFailed(f"gortc: {error}") from None
-            self._listen(self.settings.api, site, self.api_ports, None if door is None else self.management.gate)
+            self._listen(self.settings.api, site, self.api_ports, None if door is None else self.management.door)
 
     def _listen(
         self, text: str, factory: IProtocolFactory, ports: list[IListeningPort], door: Door | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 
@@ -50,6 +51,18 @@ def exchange() -> Exchange:
     return made
 
 
+@contextmanager
+def no_cycle() -> Iterator[None]:
+    """The collector finds nothing that was made meanwhile."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 @pytest.mark.plain
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_calls_of_our_functions(exchange: Exchange, scenario: str) -> None:
@@ -62,14 +75,9 @@ def test_calls_of_our_functions(exchange: Exchange, scenario: str) -> None:
 def test_no_cycle_no_row_no_timer(exchange: Exchange, scenario: str) -> None:
     """What is over is gone at once: the collector finds nothing, whatever the number of calls."""
     exchange.alice.got.clear()
-    gc.collect()
-    gc.disable()
-    try:
+    with no_cycle():
         exchange.play(scenario, 100)
         exchange.alice.got.clear()
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
     assert not any(exchange.node.census().values())
     assert not exchange.node.journal.counts
 
@@ -101,27 +109,26 @@ def lost(call: Talk, leg: Talk) -> None:
     leg.expect("ACK")
 
 
-@pytest.mark.parametrize("end", [busy, cancelled, lost])
-def test_no_cycle_where_a_call_fails(end: Callable[[Talk, Talk], None]) -> None:
-    """Exceptions lead to their frames: what has failed is gone at once all the same."""
-    lab = Lab(default)
+def fail(lab: Lab, callee: str, end: Callable[[Talk, Talk], None]) -> None:
+    """Calls to `callee`, of which Bob hears, and which end so; nothing is left of them."""
     alice, bob = lab.users("alice", "bob")
 
     def play(times: int) -> None:
         for _ in range(times):
-            call = alice.call("bob", "an offer")
+            call = alice.call(callee, "an offer")
             end(call, bob.answering())
             call.ack()
 
     play(3)
-    gc.collect()
-    gc.disable()
-    try:
+    with no_cycle():
         play(20)
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
     lab.check_empty()
+
+
+@pytest.mark.parametrize("end", [busy, cancelled, lost])
+def test_no_cycle_where_a_call_fails(end: Callable[[Talk, Talk], None]) -> None:
+    """Exceptions lead to their frames: what has failed is gone at once all the same."""
+    fail(Lab(default), "bob", end)
 
 
 @service("stubborn")
@@ -149,24 +156,7 @@ async def stubborn(call: Call) -> None:
 
 def test_no_cycle_where_it_has_failed_already() -> None:
     """What a service awaits need not wait to fail."""
-    lab = Lab(stubborn)
-    alice, bob = lab.users("alice", "bob")
-
-    def play(times: int) -> None:
-        for _ in range(times):
-            call = alice.call("stubborn", "an offer")
-            busy(call, bob.answering())
-            call.ack()
-
-    play(3)
-    gc.collect()
-    gc.disable()
-    try:
-        play(20)
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
-    lab.check_empty()
+    fail(Lab(stubborn), "stubborn", busy)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -243,7 +243,7 @@ class Exchange(HTTPChannel):
     def _heard_all(self) -> None:
         self._complete = True
         let_in = getattr(self.transport, "let_in", None)
-        if let_in is not None:  # it came in by the gate: what it says now is thrown away, which needs no turn
+        if let_in is not None:  # it came in by the door: what it says now is thrown away, which needs no turn
             let_in()
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802

@@ -81,7 +81,7 @@ class Figures(Collector):
             "channels": ("Channels, connected or not.", len(channels)),
             "channels_connected": ("Channels with a connection.", sum(one.connection is not None for one in channels)),
             "hops": ("Channels to other nodes.", len(server.hops)),
-            "waiting_messages": ("Messages for peers without a connection.", waiting),
+            "waiting_messages": ("Messages for peers without a connection, or who do not read.", waiting),
             "unconfirmed_messages": ("Messages kept for peers to resume.", unconfirmed),
             "unsent_bytes": ("Bytes for peers who do not read.", sum(one.unsent for one in server.connections)),
             "held_bytes": ("Bytes held for users with limits.", node.channels.memory.held),

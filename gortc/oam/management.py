@@ -14,7 +14,7 @@ from gortc.oam.known import Known
 from gortc.oam.pulse import Pulse
 from gortc.oam.strangers import Strangers
 from gortc.oam.traces import Traces
-from gortc.oam.turns import Gate
+from gortc.oam.turns import ApiDoor
 from gortc.service.interfaces import IServiceLogic
 from gortc.settings import Settings, is_loopback, listening_host
 from gortc.state import State
@@ -28,7 +28,7 @@ SERVICES = Kind(IServiceLogic, "service", "services")
 
 class Management:
     """`services` loads services, `apis` are the API plugins, `traces` those to files, `pulse` counts calls a minute,
-    `gate` is where who asks waits for his turn.
+    `door` is where who asks waits for his turn.
 
     Raises ValueError, one line that names the setting, where a file can't be had.
     """
@@ -42,7 +42,7 @@ class Management:
         self.apis = Apis(node, state, server.reactor)
         self.traces = Traces(node, timers)
         self.pulse = Pulse(lambda: node.transactions.calls, timers)
-        self.gate = Gate(node.settings, timers, node.journal)
+        self.door = ApiDoor(node.settings, timers, node.journal)
         self._timers = timers
         self._watch = Watch([self.services, self.apis.loader], server.reactor) if node.settings.reload else None
         self._access_log = AccessLog(node.settings.access_log if node.settings.api else "")
@@ -66,11 +66,11 @@ class Management:
 
     def configure(self, settings: Settings) -> None:
         """What can change while it runs, and is not read from the node's."""
-        self.gate.configure(settings)
+        self.door.configure(settings)
 
     def stop(self) -> None:
         """No longer."""
-        self.gate.shut()
+        self.door.shut()
         self.pulse.stop()
         self.traces.stop()
         if self._watch is not None:
@@ -104,4 +104,4 @@ class Management:
             *health.routes(server, is_loopback(listening_host(settings.api))),
         ]
         node, logs = self._node, (self.known, self.strangers)
-        return site(routes, access, self.apis, *logs, lambda: node.settings, self._timers, node.journal, self.gate)
+        return site(routes, access, self.apis, *logs, lambda: node.settings, self._timers, node.journal, self.door)

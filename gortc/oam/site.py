@@ -23,7 +23,7 @@ from gortc.oam.openapi import document
 from gortc.oam.paths import Operation, Table, encoded, read
 from gortc.oam.route import BAD_VALUE, FAILED, JSON, OK, OPEN, READ, Answer, Problem, Query, Route, Text
 from gortc.oam.strangers import Strangers
-from gortc.oam.turns import Gate, Work
+from gortc.oam.turns import ApiDoor, Work
 from gortc.printable import line
 from gortc.settings import Settings
 
@@ -48,17 +48,17 @@ def site(
     settings: Callable[[], Settings],
     timers: Timers,
     journal: Journal,
-    gate: Gate,
+    door: ApiDoor,
 ) -> Site:
     """The site that answers for these routes, for /openapi.json, and for the plugins of `apis`; work is done at the
-    `gate`. `timers` are not those of calls."""
+    `door`. `timers` are not those of calls."""
     table = list(routes)
 
     def described(query: Query) -> Answer:
         return Text(orjson.dumps(document(table)).decode(), JSON)
 
     table.append(Route("GET", "/openapi.json", READ, "This API, as OpenAPI 3.1.", described))
-    return Site(Desk(Table(table), access, apis, known, strangers, timers, gate), settings, timers, journal)
+    return Site(Desk(Table(table), access, apis, known, strangers, timers, door), settings, timers, journal)
 
 
 class Desk:
@@ -72,7 +72,7 @@ class Desk:
         known: Known,
         strangers: Strangers,
         timers: Timers,
-        gate: Gate,
+        door: ApiDoor,
     ) -> None:
         self._table = table
         self._access = access
@@ -80,7 +80,7 @@ class Desk:
         self._known = known
         self._strangers = strangers
         self._now = timers.clock.seconds
-        self._gate = gate
+        self._door = door
 
     def admit(self, asking: Asking) -> None:
         """Whether it may go on, by its head. Raises Problem. First it is seen who asks, so nobody learns what there is,
@@ -105,7 +105,7 @@ class Desk:
         """The body of the answer."""
         who, operation = asking.who, asking.operation
         try:
-            await Work(self._gate, who.token or asking.channel.address).begin()
+            await Work(self._door, who.token or asking.channel.address).begin()
             return self._write(asking, await self._do(asking, operation, who))
         except Problem as problem:
             return self.refuse(asking, problem)

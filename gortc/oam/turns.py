@@ -23,7 +23,7 @@ from gortc.settings import Settings
 Item = TypeVar("Item")
 
 
-class Gate(Door):
+class ApiDoor(Door):
     """The API's own door. No address is a proxy there, for nobody's word about others counts."""
 
     flood = "API flood"
@@ -43,10 +43,10 @@ class Work:
 
     begun = False
 
-    def __init__(self, gate: Gate, asker: str) -> None:
+    def __init__(self, door: ApiDoor, asker: str) -> None:
         """`asker` is who takes turns with others."""
         self.address = asker
-        self._gate = gate
+        self._door = door
         self._turn: Deferred[None] | None = None
         self._is_first = False
 
@@ -57,7 +57,7 @@ class Work:
 
     async def go_on(self) -> None:
         """A bit is done; wait until it is its turn again."""
-        if not self._gate.knock(self, ahead=self._is_first):
+        if not self._door.knock(self, ahead=self._is_first):
             self._turn = Deferred(self._leave)
             self._is_first = self.begun  # it has a place among what is begun, and stays there
             await self._turn
@@ -76,7 +76,7 @@ class Work:
 
     def _leave(self, turn: Deferred[None]) -> None:
         self._turn = None
-        self._gate.leave(self)
+        self._door.leave(self)
 
 
 _work: ContextVar[Work] = ContextVar("work")

@@ -89,8 +89,9 @@ class PeerChannel(Channel):
     """
 
     __slots__ = (
-        "_channels", "_closed_with", "_held", "_left", "_refused", "_strikes", "_told_lost",
-        "absent", "begins", "connection", "stalled", "waiting", "window",
+        "_channels", "_closed_with", "_held", "_left", "_refused", "_settles_at", "_strikes",
+        "_told_lost",
+        "absent", "connection", "stalled", "waiting", "window",
     )  # fmt: skip
 
     def __init__(self, channels: Channels, name: str) -> None:
@@ -99,8 +100,8 @@ class PeerChannel(Channel):
         self.connection: Connection | None = None
         self.window: Window | None = None
         self.stalled = False
-        self.begins = False
-        """Whether its stall has only just begun."""
+        self._settles_at = 0.0
+        """Until then its stall has only just begun."""
         self.waiting: Waiting | None = None
         self._held: Held | None = None
         self.absent: Held | None = None
@@ -161,7 +162,8 @@ class PeerChannel(Channel):
         call. And nobody's requests take all of it, for others have something to say to this peer as well.
         """
         channels = self._channels
-        many = BURST if self.begins and self.connection is not None else 1
+        begins = self.connection is not None and self.stalled and channels.clock.seconds() < self._settles_at
+        many = BURST if begins else 1
         most, most_bytes = many * channels.waiting_max, many * channels.unsent_max
         account = self.account
         number, all_bytes = waiting.fresh + 1, waiting.fresh_size + size
@@ -279,8 +281,7 @@ class PeerChannel(Channel):
     def stall(self, stalled: bool) -> None:
         """The peer does not read what was sent to it, or it does again: then it gets what waits."""
         if stalled and not self.stalled:
-            self.begins = True
-            self._channels.begin_stall(self)
+            self._settles_at = self._channels.clock.seconds() + BEGINS
         self.stalled = stalled
         if not stalled:
             self._send_waiting()
@@ -432,7 +433,6 @@ class Channels:
         self.besieged.trouble = "too many others ask for this user"
         self._lost = timers.queue(0, tell_lost)  # not at once: somebody may be in the midst of sending
         self._graced = timers.queue(self.grace, end_grace)
-        self._begins = timers.queue(BEGINS, has_begun)
 
     def configure(self, settings: Any) -> None:
         """What a peer may cost, from now on."""
@@ -529,11 +529,6 @@ class Channels:
             else:
                 self.forget(channel)
 
-    def begin_stall(self, channel: PeerChannel) -> None:
-        """Its peer may not have been asked to read yet."""
-        self._begins.stop(channel)
-        self._begins.start(channel)
-
     def stay(self, channel: PeerChannel) -> None:
         """The peer is back in its grace."""
         channel.absent = None
@@ -545,7 +540,6 @@ class Channels:
         if self.by_name.get(channel.name) is channel:
             del self.by_name[channel.name]
             channel.drop_waiting()
-            self._begins.stop(channel)
             self.stay(channel)
 
     def end_grace(self, channel: PeerChannel) -> None:
@@ -599,11 +593,6 @@ def limited_asker(request: Request) -> Channel | None:
 def tell_lost(channel: PeerChannel) -> None:
     """A peer has lost its connection."""
     channel.tell_lost()
-
-
-def has_begun(channel: PeerChannel) -> None:
-    """A stall is one by now."""
-    channel.begins = False
 
 
 def end_grace(channel: PeerChannel) -> None:

@@ -76,7 +76,7 @@ class Line:
             return
         self._pace(data, 0)
 
-    def read_on(self) -> None:
+    def read_held(self) -> None:
         """Nothing is held any longer: read what has come meanwhile, and what the last read has left."""
         held, self.held = self.held, None
         if held or self.more:

@@ -173,16 +173,18 @@ class HopProtocol(Mortal, WebSocketClientProtocol):  # type: ignore[misc]
         self._heard = self._outbound.timers.clock.seconds()
         channels, guest = self._link.channels, self._hop.guest  # it may have limits by now: its route may go
         limited = guest is not None and guest.limited and channels.frames is not None
-        turn = 0
-        while self._unread and self._hushed is None:
-            data, self._unread = self._unread[:LITTLE], self._unread[LITTLE:]
+        data, self._unread = self._unread, b""
+        at = turn = 0
+        while at < len(data) and self._hushed is None:
             self._count = 0
-            super().dataReceived(data)
+            super().dataReceived(data[at : at + LITTLE])
+            at += LITTLE
             turn += self._count
             if limited and self.state != self.STATE_CONNECTING:  # its answer to the handshake is bounded
                 wait = channels.spend(self._hop, max(1, self._count))
                 if wait > 0.0 or turn > TURN:
                     self.hush(wait)
+        self._unread = data[at:]
         size, pieces = gathered(self)
         if self._partial.is_too_much(self._hop.account, size + len(self._unread), pieces):
             self._drop("no memory", f"{size} bytes of a message that is not whole")

@@ -79,7 +79,6 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     openHandshakeTimeoutCall: Any = None  # noqa: N815
     _asking: TimerQueue[RtcProtocol] | None = None
     _hushed: Any = None
-    _stalled = False
 
     # the opening handshake
 
@@ -308,13 +307,11 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
 
     def pauseProducing(self) -> None:  # noqa: N802
         """The peer does not read what we write: read no more of what it writes, and count what waits."""
-        self._stalled = True
         self._line.stall(True)
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:  # noqa: N802
         """It reads again."""
-        self._stalled = False
         if self._hushed is None:
             if self._line.held is None:
                 self.transport.resumeProducing()
@@ -334,10 +331,11 @@ class RtcProtocol(Mortal, WebSocketServerProtocol):  # type: ignore[misc]
     def listen(self) -> None:
         """Read again."""
         self._hushed = None
-        if self._stalled:
+        line = self._line
+        if line.stalled_since is not None:
             return  # `resumeProducing` sees to it
-        self._line.read_on()
-        if self._hushed is None and not self._stalled:
+        line.read_held()
+        if self._hushed is None and line.stalled_since is None:
             self.transport.resumeProducing()
 
     def stopProducing(self) -> None:  # noqa: N802

@@ -77,7 +77,7 @@ class Desk:
         else:
             self.server.node.load(discover())
         self.worked: Callable[[], float] = lambda: 0.0
-        self.server.management.gate._worked = lambda: self.worked()
+        self.server.management.door._worked = lambda: self.worked()
         self.token = self.file.read_text().split()[1]
         self.site: Any = self.reactor.tcpServers[-1][1]
 

@@ -31,21 +31,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made.server.stopService()
 
 
-@pytest.fixture
-def events() -> Iterator[list[LogEvent]]:
-    """What is logged of the API."""
-    seen: list[LogEvent] = []
-
-    def observe(event: LogEvent) -> None:
-        if event.get("log_namespace") == "gortc.api":
-            seen.append(event)
-
-    observer: Any = observe
-    globalLogPublisher.addObserver(observer)
-    yield seen
-    globalLogPublisher.removeObserver(observer)
-
-
 def rows(desk: Desk) -> list[Any]:
     """Of the access log."""
     return [json.loads(line) for line in Path(desk.server.settings.access_log).read_text().splitlines()]
@@ -57,7 +42,7 @@ def pass_by(desk: Desk, seconds: float = 1) -> None:
     desk.server.tell_log()
 
 
-def test_a_reader_hides_no_operator(desk: Desk, events: list[LogEvent]) -> None:
+def test_a_reader_hides_no_operator(desk: Desk, of_the_api: list[LogEvent]) -> None:
     """Whatever the reader does: look, or be refused."""
     for number in range(300):
         desk.ask(f"/runtime/v1/channels/{number}", "DELETE", token=READER)
@@ -69,7 +54,7 @@ def test_a_reader_hides_no_operator(desk: Desk, events: list[LogEvent]) -> None:
         ("read", "DELETE", 403): 3, ("read", "GET", 404): 2, ("read", "GET", 200): 5, ("olga", "POST", 200): 1,
         ("olga", "DELETE", 404): 1,
     }  # fmt: skip
-    said = [str(formatEvent(event)) for event in events if event["log_level"] is LogLevel.info]
+    said = [str(formatEvent(event)) for event in of_the_api if event["log_level"] is LogLevel.info]
     assert said[-2:] == [
         "olga at 192.168.1.1: POST /runtime/v1/drain: 200",
         "olga at 192.168.1.1: DELETE /runtime/v1/channels/bob: 404",
@@ -77,22 +62,22 @@ def test_a_reader_hides_no_operator(desk: Desk, events: list[LogEvent]) -> None:
 
 
 @pytest.mark.parametrize("noise", [("GET", "/runtime/v1/jstack"), ("DELETE", "/runtime/v1/channels/x")])
-def test_nobody_hides_what_he_has_done_himself(desk: Desk, events: list[LogEvent], noise: tuple[str, str]) -> None:
+def test_nobody_hides_what_he_has_done_himself(desk: Desk, of_the_api: list[LogEvent], noise: tuple[str, str]) -> None:
     for _ in range(100):
         desk.ask(noise[1], noise[0], token=OLGA)
     desk.ask("/runtime/v1/drain", "POST", token=OLGA)
     assert (rows(desk)[-1]["who"], rows(desk)[-1]["method"], len(rows(desk))) == ("olga", "POST", 6)
-    assert formatEvent(events[-1]) == "olga at 192.168.1.1: POST /runtime/v1/drain: 200"
+    assert formatEvent(of_the_api[-1]) == "olga at 192.168.1.1: POST /runtime/v1/drain: 200"
 
 
-def test_what_was_left_out_is_told(desk: Desk, events: list[LogEvent]) -> None:
+def test_what_was_left_out_is_told(desk: Desk, of_the_api: list[LogEvent]) -> None:
     """By name, role and kind; so the rows of the access log add up."""
     for _ in range(20):
         desk.ask("/runtime/v1/jstack", token=READER)
         desk.ask("/runtime/v1/channels/x", "DELETE", token=READER)
         desk.ask("/runtime/v1/channels/x", "DELETE", token=OLGA)
     pass_by(desk)
-    told = [(str(formatEvent(event)), event["log_level"]) for event in events if "count" in event]
+    told = [(str(formatEvent(event)), event["log_level"]) for event in of_the_api if "count" in event]
     assert told == [
         ("read (read) has looked: 15 more were left out", LogLevel.debug),
         ("read (read) was refused: 15 more were left out", LogLevel.warn),
@@ -106,7 +91,7 @@ def test_what_was_left_out_is_told(desk: Desk, events: list[LogEvent]) -> None:
     ]
     assert sum(row.get("left_out", 1) for row in rows(desk)) == 60
     pass_by(desk)
-    assert len([event for event in events if "count" in event]) == 3
+    assert len([event for event in of_the_api if "count" in event]) == 3
 
 
 def test_what_was_left_out_is_told_at_the_end(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_so_many_ask_and_a_turn_has_one_bit(desk: Desk, monkeypatch: pytest.Monk
         turns(desk, 1)
         assert bits <= number
     assert all(said(*some))
-    assert desk.server.management.gate.waiting == 0
+    assert desk.server.management.door.waiting == 0
 
 
 def test_who_asks_much_keeps_no_other_waiting(desk: Desk) -> None:
@@ -121,7 +121,7 @@ def test_who_has_gone_waits_no_longer(desk: Desk) -> None:
     turns(desk, 3)
     for one in many:
         one.leave()
-    assert desk.server.management.gate.waiting == 0
+    assert desk.server.management.door.waiting == 0
     mine = ask(desk, "/healthz")
     turns(desk, 1)
     assert said(mine) == [True]
@@ -133,14 +133,14 @@ def test_the_server_stops_while_some_wait(desk: Desk) -> None:
     desk.site.stopFactory()
     turns(desk, 50)
     assert not any(one.is_open for one in many)
-    assert desk.server.management.gate.waiting == 0
+    assert desk.server.management.door.waiting == 0
 
 
 def test_a_new_setting_holds_from_now_on(desk: Desk) -> None:
-    gate: Any = desk.server.management.gate
+    door: Any = desk.server.management.door
     desk.worked = lambda: 0.0
     assert desk.ask("/runtime/v1/settings?api_connections=7&api_request_seconds=3", "PUT")[0] == 200
-    assert (gate._room, gate.seconds) == (7, 6)
+    assert (door._room, door.seconds) == (7, 6)
 
 
 def test_who_is_ahead_is_the_next_of_his_own_only() -> None:

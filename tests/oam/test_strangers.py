@@ -21,21 +21,6 @@ BAD = "x" * 40
 
 
 @pytest.fixture
-def events() -> Iterator[list[LogEvent]]:
-    """What is logged of the API."""
-    seen: list[LogEvent] = []
-
-    def observe(event: LogEvent) -> None:
-        if event.get("log_namespace") == "gortc.api":
-            seen.append(event)
-
-    observer: Any = observe
-    globalLogPublisher.addObserver(observer)
-    yield seen
-    globalLogPublisher.removeObserver(observer)
-
-
-@pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     """One with an access log."""
     made = Desk(tmp_path, access_log=str(tmp_path / "access"), drop_log_per_second=10, drop_log_of_one=Rate(0.2, 5))
@@ -60,27 +45,27 @@ def pass_by(desk: Desk) -> None:
     desk.server.tell_log()
 
 
-def test_who_polls_hides_no_other(desk: Desk, events: list[LogEvent]) -> None:
+def test_who_polls_hides_no_other(desk: Desk, of_the_api: list[LogEvent]) -> None:
     """Neither at the same path, nor at one that is open."""
     for _ in range(1000):
         ask(desk, "/runtime/v1/jstack", "10.0.0.1")
         ask(desk, "/healthz", "10.0.0.3")
     ask(desk, "/runtime/v1/drain", "10.0.0.2", "POST")
-    said = [str(formatEvent(event)) for event in events]
+    said = [str(formatEvent(event)) for event in of_the_api]
     assert sum("10.0.0.1: GET /runtime/v1/jstack: 401" in line for line in said) == 5
     assert sum("10.0.0.3: GET /healthz: 200" in line for line in said) == 5
     assert said[-1] == "API 401: a stranger at 10.0.0.2: POST /runtime/v1/drain: 401"
 
 
-def test_many_who_look_hide_none_who_is_refused(desk: Desk, events: list[LogEvent]) -> None:
+def test_many_who_look_hide_none_who_is_refused(desk: Desk, of_the_api: list[LogEvent]) -> None:
     for number in range(1000):
         ask(desk, "/readyz", f"10.1.{number % 4}.{number // 4}")
     ask(desk, "/runtime/v1/drain", "10.0.0.2")
-    assert [event["reason"] for event in events] == ["API open"] * 10 + ["API 401"]
-    assert [event["log_level"] for event in events] == [LogLevel.debug] * 10 + [LogLevel.info]
+    assert [event["reason"] for event in of_the_api] == ["API open"] * 10 + ["API 401"]
+    assert [event["log_level"] for event in of_the_api] == [LogLevel.debug] * 10 + [LogLevel.info]
 
 
-def test_what_was_left_out_is_told_by_time(desk: Desk, events: list[LogEvent]) -> None:
+def test_what_was_left_out_is_told_by_time(desk: Desk, of_the_api: list[LogEvent]) -> None:
     """In the log, where it is of somebody who was refused; in the access log all of it, so that its rows add up."""
     for _ in range(50):
         ask(desk, "/runtime/v1/drain", "10.0.0.1", "POST")
@@ -88,7 +73,7 @@ def test_what_was_left_out_is_told_by_time(desk: Desk, events: list[LogEvent]) -
     for _ in range(20):
         desk.ask("/runtime/v1/drain", "DELETE")  # whom we know is logged all the same
     pass_by(desk)
-    told = [(str(formatEvent(event)), event["log_level"]) for event in events if "count" in event]
+    told = [(str(formatEvent(event)), event["log_level"]) for event in of_the_api if "count" in event]
     assert told == [
         ("API 401: 45 more of strangers were left out", LogLevel.warn),
         ("API open: 45 more of strangers were left out", LogLevel.debug),
@@ -99,7 +84,7 @@ def test_what_was_left_out_is_told_by_time(desk: Desk, events: list[LogEvent]) -
         for row, kind in zip(rows(desk)[-2:], ("API 401", "API open"), strict=True)
     ]
     pass_by(desk)
-    assert len([event for event in events if "count" in event]) == 2
+    assert len([event for event in of_the_api if "count" in event]) == 2
 
 
 def test_what_was_left_out_is_told_at_the_end(tmp_path: Path) -> None:
@@ -110,19 +95,19 @@ def test_what_was_left_out_is_told_at_the_end(tmp_path: Path) -> None:
     assert sum(row.get("left_out", 1) for row in rows(desk)) == 50
 
 
-def test_a_network_is_one(desk: Desk, events: list[LogEvent]) -> None:
+def test_a_network_is_one(desk: Desk, of_the_api: list[LogEvent]) -> None:
     """An IPv6 /64."""
     for number in range(20):
         ask(desk, "/", f"2001:db8::{number + 1:x}")
-    assert len(events) == 5
+    assert len(of_the_api) == 5
 
 
-def test_other_settings(desk: Desk, events: list[LogEvent]) -> None:
+def test_other_settings(desk: Desk, of_the_api: list[LogEvent]) -> None:
     assert desk.ask("/runtime/v1/settings?drop_log_per_second=3", "PUT")[0] == 200
-    events.clear()
+    of_the_api.clear()
     for number in range(20):
         ask(desk, "/", f"10.0.0.{number}")
-    assert len(events) == 3
+    assert len(of_the_api) == 3
 
 
 def test_nobody_is_remembered(desk: Desk) -> None:
@@ -144,12 +129,12 @@ NEVER = {
 
 
 @pytest.mark.parametrize(("data", "status"), NEVER.values(), ids=NEVER)
-def test_what_never_becomes_a_request(desk: Desk, events: list[LogEvent], data: bytes, status: int) -> None:
+def test_what_never_becomes_a_request(desk: Desk, of_the_api: list[LogEvent], data: bytes, status: int) -> None:
     """A line of its own kind, in the log and the access log, by address; within the strangers' budgets."""
     for address in ["10.0.0.1"] * 20 + ["10.0.0.2"]:
         desk.connect(data, Wire(address))
     desk.reactor.advance(desk.server.settings.api_request_seconds)
-    said = [str(formatEvent(event)) for event in events if "count" not in event]
+    said = [str(formatEvent(event)) for event in of_the_api if "count" not in event]
     assert said == [f"API {status}: a stranger at 10.0.0.{n}: - -: {status}" for n in (1, 1, 1, 1, 1, 2)]
     assert [(row["address"], row["who"], row["status"]) for row in rows(desk) if "status" in row] == [
         (f"10.0.0.{n}", "nobody", status) for n in (1, 1, 1, 1, 1, 2)

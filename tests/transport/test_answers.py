@@ -11,6 +11,8 @@ import txaio.tx
 from tests.transport.network import Cable
 from tests.transport.test_outbound import Deaf, network
 
+HEAD = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n"
+
 
 @pytest.fixture(autouse=True)
 def loop() -> Iterator[None]:
@@ -51,6 +53,10 @@ def told(answer: bytes, size: int = 0) -> str:
         (b"HTTP/1.1 " + b"1" * 9000 + b"\r\n\r\n", None),
         (b"HTTP/1.1 503 " + b"A" * 60_000 + b"\r\n\r\n", "its answer to the opening handshake is too large"),
         (b"HTTP/1.1 101 X\r\n" + b"a:b\r\n" * 4000 + b"\r\n", "its answer to the opening handshake is too large"),
+        (HEAD + b"X: " + b"x" * 17_000 + b"\r\n\r\n", "its answer to the opening handshake is too large"),
+        (HEAD + b"x:\r\n" * 98 + b"\r\n", "its answer to the opening handshake has too many parts"),
+        (HEAD + b"x:\n" * 97 + b"x:\r\n\r\n", "its answer to the opening handshake has too many parts"),
+        (HEAD + b"X: \xff\r\n\r\n", "its answer to the opening handshake is no text"),
     ],
 )
 def test_an_answer_that_can_not_be(answer: bytes, why: str | None, size: int) -> None:

@@ -289,33 +289,6 @@ def test_a_next_hop_whose_handshake_has_no_end(loop: None) -> None:
     assert net.hop.trouble == "127.0.0.1: its answer to the opening handshake is too large"
 
 
-@pytest.mark.parametrize(
-    ("more", "why"),
-    [
-        ("x:\r\n" * 98, "has too many parts"),
-        ("x:\n" * 97 + "x:\r\n", "has too many parts"),
-        ("X: \xff\r\n", "is no text"),
-        ("X: " + "x" * 17000 + "\r\n", "is too large"),
-    ],
-)
-def test_a_next_hop_whose_handshake_is_too_much(loop: None, more: str, why: str) -> None:
-    """All of it in one read: nothing is made of it, and nothing raises."""
-    net = network()
-    net.silent = True
-    call = net.labs["a"].user("anna").open("MESSAGE", "nobody@b.test")
-    net.reactor.advance(0)
-    factory: Any = net.reactor.tcpClients[0][2]
-    cable = Cable(factory.buildProtocol(None), Deaf())
-    head = (
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n"
-    )
-    cable.near.hear(head.encode() + more.encode("latin-1") + b"\r\n")
-    assert cable.near.ended
-    net.settle()
-    call.expect(503)
-    assert net.hop.trouble == f"127.0.0.1: its answer to the opening handshake {why}"
-
-
 def test_nothing_is_left_of_a_next_hop_s_handshake(loop: None) -> None:
     protocol: Any = connected().hop.connection
     assert not set(KEPT) & vars(protocol).keys()
